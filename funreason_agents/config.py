@@ -1,0 +1,73 @@
+"""Run knobs (`SynthesisContext`) and process settings (`Settings`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from funreason_agents.schemas.trajectory import MatchMode
+
+
+class SynthesisContext(BaseModel):
+    """Run knobs of all four graphs, passed as `context=`. Studio draws a form from it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    turns: int = Field(3, ge=1, le=64, description="Turns per trajectory.")
+    max_calls: int = Field(6, ge=1, le=32, description="Most tool calls in one gold trace.")
+    turn_attempts: int = Field(
+        3, ge=1, le=10, description="Targets drawn for a turn before its trajectory is rejected."
+    )
+    critic_rounds: int = Field(
+        3, ge=1, le=10, description="Attempts of the reasoner per turn, the first included."
+    )
+    query_rounds: int = Field(
+        3, ge=1, le=10, description="Queries written per turn until the query gate lets one pass."
+    )
+    lookup_rate: float = Field(
+        0.7, ge=0, le=1, description="How often a value is fetched by a call, if one can fetch it."
+    )
+    extra_rate: float = Field(
+        0.25, ge=0, le=1, description="How often a request is added after the target was called."
+    )
+    match_mode: MatchMode = Field(
+        "exact", description="How calls are compared: call by call, or by outcome (BFCL's rule)."
+    )
+    read_only: bool = Field(False, description="Walk only over tools that do not change the state.")
+
+    @classmethod
+    def resolve(cls, value: object) -> Self:
+        """Return the context to use, whatever a parent graph passed down.
+
+        A subgraph receives its parent's context object, of any type. So: our own type and a
+        mapping are used, a foreign object is asked for its `synthesis` attribute, and
+        everything else means defaults.
+
+        Raises:
+            pydantic.ValidationError: a knob is unknown or out of bounds.
+        """
+        if isinstance(value, cls):
+            return value
+        if isinstance(value, Mapping):
+            nested = value.get("synthesis", value if set(value) & set(cls.model_fields) else {})
+            return nested if isinstance(nested, cls) else cls.model_validate(nested)
+        nested = getattr(value, "synthesis", None)
+        return cls() if nested is None else cls.resolve(nested)
+
+
+class Settings(BaseSettings):
+    """Process settings from `FUNREASON_*` variables; read only by the CLI and by Studio."""
+
+    model_config = SettingsConfigDict(env_prefix="FUNREASON_", extra="ignore")
+
+    environment: str = "tools/bookstore.py:Bookstore"
+    model: str = "offline"
+    base_url: str | None = None
+    tool_timeout: float = Field(30.0, gt=0)
+
+    def model_options(self) -> dict[str, Any]:
+        """Return the keyword arguments for the model factory."""
+        return {"base_url": self.base_url} if self.base_url else {}

@@ -1,0 +1,1 @@
+"""Environments: tool worlds that can be opened many times, and their adapters."""

@@ -1,0 +1,1 @@
+"""The four graphs: environment explorer, query writer, reasoner/critic, supervisor."""

@@ -1,0 +1,155 @@
+"""State schemas of the four graphs, and their one reducer.
+
+State holds plain JSON (`Frozen.to_json`), parsed at the edge of each node, so that checkpoints
+can be read by any saver in strict mode. What grows with the conversation sits in delta channels:
+each item is stored once, and the bytes per turn stay the same however long a trajectory gets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from langgraph.channels import DeltaChannel
+from typing_extensions import TypedDict
+
+Json = dict[str, Any]
+
+
+def append_new(present: list[Json], writes: Sequence[list[Json]]) -> list[Json]:
+    """Append the items of `writes` whose `key` is not there yet, so that no item comes twice."""
+    known = {item["key"] for item in present}
+    result = list(present)
+    for items in writes:
+        for item in items:
+            if item["key"] not in known:
+                known.add(item["key"])
+                result.append(item)
+    return result
+
+
+SNAPSHOTS = 1_000_000
+"""Updates between full copies in a delta channel: none, since a thread is short."""
+
+Growing = Annotated[list[Json], DeltaChannel(append_new, snapshot_frequency=SNAPSHOTS)]
+
+
+class ExplorerInput(TypedDict, total=False):
+    """What the environment explorer is asked: where to stand and what to head for."""
+
+    run_seed: int
+    index: int
+    turn: int
+    turn_attempt: int
+    environment_seed: int
+    target: str
+    """Tool to head for; planned from the coverage quota if absent."""
+    conversation: Growing
+    """Messages of the earlier turns, each with a `key`; their calls are the session's history."""
+    state_hash: str
+    """Expected state hash before this turn."""
+
+
+class ExplorerOutput(TypedDict, total=False):
+    """A call trace, or why there is none."""
+
+    call_trace: Json | None
+    rejection: str | None
+    target: str
+
+
+class ExplorerState(ExplorerInput, ExplorerOutput, total=False):
+    """Working state of the environment explorer."""
+
+    walk: list[Json]
+    satisfied: list[str]
+    excluded: list[str]
+    lookups: list[list[str]]
+    length: int
+    tries: int
+
+
+class WriterInput(TypedDict, total=False):
+    """A call trace to write a query for, and the conversation so far."""
+
+    run_seed: int
+    index: int
+    turn: int
+    turn_attempt: int
+    call_trace: Json
+    conversation: Growing
+
+
+class WriterOutput(TypedDict, total=False):
+    """A turn task, or why there is none."""
+
+    turn_task: Json | None
+    rejection: str | None
+
+
+class WriterState(WriterInput, WriterOutput, total=False):
+    """Working state of the query writer."""
+
+    advanced_tool: Json
+    query: str
+    problems: list[str]
+    query_rounds: int
+
+
+class ReasonerInput(TypedDict, total=False):
+    """A turn task, and the conversation so far."""
+
+    turn_task: Json
+    conversation: Growing
+
+
+class ReasonerOutput(TypedDict, total=False):
+    """The last attempt with its verdict, and the critiques on the way."""
+
+    attempt: Json | None
+    verdict: Json | None
+    critiques: list[Json]
+    rejection: str | None
+
+
+class ReasonerState(ReasonerInput, ReasonerOutput, total=False):
+    """Working state of the reasoner/critic."""
+
+    round: int
+    messages: list[Json]
+    executed: list[Json]
+
+
+class SupervisorInput(TypedDict, total=False):
+    """Which trajectory to make."""
+
+    seed: int
+    """Seed of the run."""
+    index: int
+    """Index of the trajectory in the run."""
+
+
+class SupervisorOutput(TypedDict, total=False):
+    """A trajectory, accepted or rejected."""
+
+    status: str
+    trajectory: Json
+
+
+class SupervisorState(SupervisorInput, SupervisorOutput, total=False):
+    """Working state of the supervisor."""
+
+    environment_seed: int
+    conversation: Growing
+    turns: Growing
+    rejected_turns: Growing
+    turn: int
+    turn_attempt: int
+    state_hash: str
+    call_trace: Json | None
+    turn_task: Json | None
+    attempt: Json | None
+    verdict: Json | None
+    critiques: list[Json]
+    rejection: str | None
+    target: str

@@ -1,0 +1,1 @@
+"""Chat models: from a string to a model, structured answers, and the offline model."""

@@ -1,0 +1,134 @@
+"""From a model string to a chat model, one per role if wanted."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel
+
+from funreason_agents.errors import ConfigurationError, MissingExtraError
+from funreason_agents.models.offline import OfflineChatModel
+from funreason_agents.prompts import ROLES
+
+ModelLike = str | BaseChatModel
+
+
+def load_model(model: ModelLike, *, base_url: str | None = None) -> BaseChatModel:
+    """Return the chat model that `model` names.
+
+    Args:
+        model: `"offline"`, `"openai:NAME"` for OpenAI or any OpenAI-compatible server,
+            `"provider:NAME"` for whatever `langchain.chat_models.init_chat_model` knows, or a
+            chat model, which is returned as it is.
+        base_url: Address of the server, for `"openai:..."` and providers that take one.
+
+    Raises:
+        ConfigurationError: the string names no model, or its API key is not set.
+        MissingExtraError: the provider's package is not installed.
+    """
+    if isinstance(model, BaseChatModel):
+        return model
+    if model == "offline":
+        return OfflineChatModel()
+    provider, separator, name = model.partition(":")
+    if not separator or not name:
+        msg = (
+            f"unknown model {model!r}; use 'offline', 'openai:NAME' (any OpenAI-compatible server, "
+            "with --base-url), or 'provider:NAME'"
+        )
+        raise ConfigurationError(msg)
+    if provider == "openai":
+        return _load_openai(name, base_url)
+    return _load_other(model, base_url)
+
+
+def _load_openai(name: str, base_url: str | None) -> BaseChatModel:
+    from langchain_openai import ChatOpenAI  # noqa: PLC0415  # slow to import
+
+    address = base_url or os.environ.get("OPENAI_BASE_URL") or os.environ.get("OPENAI_API_BASE")
+    key = os.environ.get("OPENAI_API_KEY")
+    if not key and not address:
+        msg = (
+            f"model 'openai:{name}' needs OPENAI_API_KEY in the environment, "
+            "or --base-url for a server of your own; or use --model offline"
+        )
+        raise ConfigurationError(msg)
+    # Servers of one's own want no key, but the client insists on having one.
+    options: dict[str, Any] = {"api_key": key or "not-needed", "max_retries": 0}
+    if address:
+        options["base_url"] = address
+    return ChatOpenAI(model=name, **options)
+
+
+def _load_other(model: str, base_url: str | None) -> BaseChatModel:
+    if find_spec("langchain") is None:
+        msg = f"model {model!r} needs langchain: pip install 'funreason-agents[agents]'"
+        raise MissingExtraError(msg)
+    from langchain.chat_models import init_chat_model  # noqa: PLC0415
+
+    options: dict[str, Any] = {"base_url": base_url} if base_url else {}
+    try:
+        loaded = init_chat_model(model, **options)
+    except ImportError as exc:
+        msg = f"model {model!r}: {exc}"
+        raise MissingExtraError(msg) from exc
+    except Exception as exc:
+        msg = f"model {model!r} cannot be used: {exc}"
+        raise ConfigurationError(msg) from exc
+    assert isinstance(loaded, BaseChatModel)
+    return loaded
+
+
+@dataclass(frozen=True)
+class RoleModels:
+    """The chat model of each role."""
+
+    tooling: BaseChatModel
+    querying: BaseChatModel
+    reasoning: BaseChatModel
+    critiquing: BaseChatModel
+
+    @property
+    def ids(self) -> dict[str, str]:
+        """Model id by role, for provenance."""
+        return {role: model_id(getattr(self, role)) for role in ROLES}
+
+
+def load_models(
+    model: ModelLike = "offline",
+    models: Mapping[str, ModelLike] | None = None,
+    *,
+    base_url: str | None = None,
+) -> RoleModels:
+    """Return a model for each role: `models[role]` where given, else `model`.
+
+    Raises:
+        ConfigurationError: `models` names an unknown role, or a model cannot be loaded.
+    """
+    given = dict(models or {})
+    unknown = sorted(set(given) - set(ROLES))
+    if unknown:
+        msg = f"unknown roles {unknown}; the roles are {list(ROLES)}"
+        raise ConfigurationError(msg)
+    loaded: dict[int | str, BaseChatModel] = {}
+    for each in (given.get(role, model) for role in ROLES):
+        key = each if isinstance(each, str) else id(each)
+        if key not in loaded:
+            loaded[key] = load_model(each, base_url=base_url)
+    chosen = {role: given.get(role, model) for role in ROLES}
+    return RoleModels(
+        **{role: loaded[m if isinstance(m, str) else id(m)] for role, m in chosen.items()}
+    )
+
+
+def model_id(model: BaseChatModel) -> str:
+    """Return what identifies `model` in provenance: its model name, else its class."""
+    for attribute in ("model_name", "model", "model_id"):
+        name = getattr(model, attribute, None)
+        if isinstance(name, str) and name:
+            return name
+    return type(model).__name__

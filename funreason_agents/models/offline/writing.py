@@ -1,0 +1,102 @@
+"""The offline model as tooling, querying and critiquing agent."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from funreason_agents.models.offline.language import effect_of, write_values
+from funreason_agents.schemas.words import humanize
+
+_OPENERS = ("", "Hi! ", "Hello, ", "Quick request: ", "Good day. ", "One more thing: ")
+_LEADS = ("Please {0}", "Could you {0}", "I need you to {0}", "I would like you to {0}")
+_NEXT = ("Then {0}", "After that, {0}", "Also {0}", "And {0}")
+_CLOSERS = ("", " Thanks!", " Thank you.", "")
+_QUOTED = re.compile(r"identifier '([^']+)'")
+
+
+def fold_calls(data: dict[str, Any]) -> dict[str, Any]:
+    """Fold calls into one tool: inputs equal to earlier outputs go, outer inputs stay."""
+    calls, requests = data["calls"], sorted(data["requests"])
+    effects = {number: effect_of(calls[number]["description"]) for number in requests}
+    inputs = []
+    for number, call in enumerate(calls):
+        served = next((r for r in requests if r >= number), requests[-1])
+        inputs += [
+            {"label": humanize(name), "value": value, "description": effects[served]}
+            for name, value in call["arguments"].items()
+            if name not in call["uses"]
+        ]
+    return {
+        "name": "_and_".join(calls[number]["tool"] for number in requests)[:60] + "_composite",
+        "description": "; then ".join(effects.values()),
+        "inputs": inputs,
+        "output": f"what it takes to {effects[requests[-1]]}",
+    }
+
+
+def write_query(data: dict[str, Any]) -> dict[str, Any]:
+    """Say each effect and its labelled values in one of several seeded ways."""
+    tool, noise = data["advanced_tool"], data["noise"]
+    problems = data.get("problems") or []
+    variant = int(noise.get("variant", 0)) + len(problems)
+    banned = [humanize(name) for text in problems for name in _QUOTED.findall(text)]
+    sentences = []
+    for number, effect in enumerate(tool["description"].split("; then ")):
+        inputs = [(i["label"], i["value"]) for i in tool["inputs"] if i["description"] == effect]
+        if number > 0 and effect in tool["description"].split("; then ")[:number]:
+            inputs = []
+        lead = _LEADS[variant % len(_LEADS)] if number == 0 else _NEXT[variant % len(_NEXT)]
+        said = _rephrase(effect, banned, variant)
+        values = write_values(_merge(inputs), variant // 2)
+        sentences.append(lead.format(said) + values)
+    text = ". ".join(sentences) + "."
+    if not sentences[0].startswith(("Please", "I ")) and len(sentences) == 1:
+        text = text[:-1] + "?"
+    opener = _OPENERS[variant // 3 % len(_OPENERS)]
+    return {"query": opener + text + _CLOSERS[variant // 5 % len(_CLOSERS)]}
+
+
+def _merge(pairs: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """Say a value once where every use of its label has the same value."""
+    kept: list[tuple[str, Any]] = []
+    for label, value in pairs:
+        uses = [other for name, other in pairs if name == label]
+        same = all(other == value for other in uses)
+        if not (same and any(name == label for name, _ in kept)):
+            kept.append((label, value))
+    return kept
+
+
+def _rephrase(effect: str, banned: list[str], variant: int) -> str:
+    """Say an effect in other words where the gate refused the ones before."""
+    for phrase in banned:
+        first, _, rest = phrase.partition(" ")
+        other = ("handle the", "take care of the", "do the")[variant % 3]
+        effect = re.sub(rf"(?i)\b{re.escape(phrase)}\b", f"{other} {rest}, to {first} it", effect)
+    return effect
+
+
+_KINDS = {
+    "missing_call": "The work stopped too early: a call is still missing after step {step}.",
+    "extra_call": "Step {step} calls {tool!r}, which the request does not ask for.",
+    "wrong_tool": "Step {step} calls {tool!r}, but another tool is needed there.",
+    "wrong_source": "Step {step} calls {tool!r} with a value for {parameter!r} from the wrong "
+    "place. Look for it elsewhere: in the request, or in another result.",
+    "bad_reply": "The calls are right, but the closing text says something they do not show.",
+}
+
+
+def criticise(data: dict[str, Any]) -> dict[str, Any]:
+    """Name the first difference between the attempt and the right calls."""
+    found = data["difference"]
+    kind = found.get("kind", "bad_reply")
+    if kind == "wrong_order":
+        kind = "wrong_tool"
+    answer = {
+        "kind": kind,
+        "step": found.get("step"),
+        "tool": found.get("tool"),
+        "parameter": found.get("parameter"),
+    }
+    return {**answer, "text": _KINDS[kind].format(**answer)}

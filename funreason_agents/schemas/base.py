@@ -1,0 +1,106 @@
+"""What all schemas share: frozen models, canonical JSON, content hashes, JSON pointers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+
+
+class Frozen(BaseModel):
+    """Base of every object in the data flow: immutable, and no unknown field is ever dropped."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plain JSON form, the only form that enters graph state and files."""
+        return self.model_dump(mode="json")
+
+
+def canonical_json(value: Any) -> str:
+    """Serialise `value` so that equal values give equal text.
+
+    Raises:
+        ValueError: `value` holds NaN or an infinity.
+        TypeError: `value` holds something that is not JSON.
+    """
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+
+
+def content_hash(value: Any, length: int = 16) -> str:
+    """Return the first `length` hex digits of the SHA-256 of `value`'s canonical JSON."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:length]
+
+
+def iterate_leaves(value: Any, pointer: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield (JSON pointer, scalar) for every leaf of `value`, in document order."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from iterate_leaves(item, f"{pointer}/{_escape(str(key))}")
+    elif isinstance(value, list | tuple):
+        for number, item in enumerate(value):
+            yield from iterate_leaves(item, f"{pointer}/{number}")
+    else:
+        yield pointer, value
+
+
+def resolve_pointer(value: Any, pointer: str) -> Any:
+    """Return the part of `value` that `pointer` names (RFC 6901).
+
+    Raises:
+        LookupError: there is no such part.
+    """
+    for part in pointer.split("/")[1:]:
+        key = part.replace("~1", "/").replace("~0", "~")
+        if isinstance(value, dict):
+            value = value[key]
+        elif isinstance(value, list) and key.isdigit():
+            value = value[int(key)]
+        else:
+            raise KeyError(pointer)
+    return value
+
+
+def pointer_field(pointer: str) -> str:
+    """Return the last part of `pointer` that names a field, skipping list positions."""
+    parts = [part for part in pointer.split("/")[1:] if not part.isdigit()]
+    return parts[-1].replace("~1", "/").replace("~0", "~") if parts else ""
+
+
+def iterate_values(content: Any) -> Iterator[tuple[str, str, str, Any]]:
+    """Yield (pointer, field, container, value) for every scalar and list of scalars.
+
+    Keys of an object of objects count as values too, under the object's own name: in
+    `{"stocks": {"AAPL": {...}}}` the value `"AAPL"` is a `stocks`.
+    """
+    yield from _iterate(content, "", ("", ""))
+
+
+def _iterate(
+    value: Any, pointer: str, names: tuple[str, str]
+) -> Iterator[tuple[str, str, str, Any]]:
+    container, field = names
+    if isinstance(value, dict):
+        keyed = len(value) > 0 and all(isinstance(item, dict) for item in value.values())
+        for key, item in value.items():
+            inner = f"{pointer}/{_escape(str(key))}"
+            if keyed and field:
+                yield inner, field, container, key
+            yield from _iterate(item, inner, (field, str(key)))
+    elif isinstance(value, list):
+        if value and all(not isinstance(item, dict | list) for item in value):
+            yield pointer, field, container, value
+        for number, item in enumerate(value):
+            yield from _iterate(item, f"{pointer}/{number}", names)
+    elif value is not None:
+        yield pointer, field, container, value
+
+
+def _escape(key: str) -> str:
+    return key.replace("~", "~0").replace("/", "~1")

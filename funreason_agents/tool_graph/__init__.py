@@ -1,0 +1,1 @@
+"""The tool graph: probing, building, sampling, minimising. Pure algorithms, no model calls."""

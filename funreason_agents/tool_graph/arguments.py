@@ -1,0 +1,175 @@
+"""Sampling the arguments of a call, with the origin of every value."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from funreason_agents.schemas.base import canonical_json
+from funreason_agents.schemas.tools import Origin, ToolEdge, ToolSpec
+from funreason_agents.schemas.words import match_field
+from funreason_agents.tool_graph.execution import PlannedCall
+from funreason_agents.tool_graph.values import (
+    Value,
+    fits,
+    generate,
+    pick_option,
+    schema_type,
+)
+
+GOOD_MATCH = 0.6
+"""Least score of `match_field` at which a field counts as a source for a parameter."""
+OPTIONAL_RATE = 0.25
+"""How often an optional parameter is given, where a good value for it is known."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where arguments may come from, best first."""
+
+    known: Sequence[Value] = ()
+    """What a user can know: the state before this turn, and what earlier turns showed."""
+    bound: Mapping[str, Sequence[Value]] = field(default_factory=dict)
+    """Parameters that must be filled by an output, with the outputs that may fill them."""
+    excluded: Collection[str] = frozenset()
+    """Keys (`exclusion_key`) of values that were tried and refused."""
+
+
+def exclusion_key(tool: str, parameter: str, value: Any) -> str:
+    """Name a value that a tool refused for a parameter."""
+    return canonical_json([tool, parameter, value])
+
+
+def candidates(
+    name: str, schema: dict[str, Any], values: Sequence[Value], least: float = GOOD_MATCH
+) -> list[tuple[float, Value]]:
+    """Return the values that fit a parameter by name and type, with their scores."""
+    told = schema.get("description", "")
+    scores: dict[tuple[str, str, str], float] = {}
+    found = []
+    for value in values:
+        key = (value.field, value.container, value.source)
+        if key not in scores:
+            scores[key] = match_field(name, told, value.field, value.container)
+        if scores[key] >= least and fits(value.value, schema):
+            found.append((scores[key], value))
+    return found
+
+
+def edge_values(edges: Sequence[ToolEdge], outputs: Sequence[Value]) -> list[Value]:
+    """Return the outputs that one of `edges` maps to its parameter, latest call first."""
+    wanted = {(edge.source, edge.output_field) for edge in edges}
+    return [value for value in outputs if (value.source, value.field) in wanted]
+
+
+def sample_call(tool: ToolSpec, sources: Sources, generator: random.Random) -> PlannedCall | None:
+    """Draw a call of `tool`.
+
+    Returns:
+        The call, or None if a parameter that must come from an output finds none.
+    """
+    arguments: dict[str, Any] = {}
+    origins: dict[str, Origin] = {}
+    owners: set[str] = set()
+    taken: set[str] = set()
+    for name, schema in tool.properties.items():
+        bound = name in sources.bound
+        drawn = _draw_bound(tool.name, name, schema, sources, taken) if bound else None
+        if bound and drawn is None:
+            return None
+        if drawn is None:
+            drawn = _draw_free(tool, name, schema, sources, owners, generator)
+        if drawn is None:
+            continue
+        value, origin, owner = drawn
+        arguments[name] = value
+        origins[f"/{name}"] = origin
+        taken.add(canonical_json([origin.call, origin.path]))
+        if owner:
+            owners.add(owner)
+    return PlannedCall(tool.name, arguments, origins)
+
+
+_Drawn = tuple[Any, Origin, str]
+
+
+def _draw_bound(
+    tool: str, name: str, schema: dict[str, Any], sources: Sources, taken: Collection[str]
+) -> _Drawn | None:
+    """Take the first output that fits this parameter and is not taken by another one."""
+    for value in sources.bound[name]:
+        place = canonical_json([value.origin.call, value.origin.path])
+        if place in taken or exclusion_key(tool, name, value.value) in sources.excluded:
+            continue
+        if fits(value.value, schema):
+            return value.value, value.origin, ""
+    return None
+
+
+def _draw_free(
+    tool: ToolSpec,
+    name: str,
+    schema: dict[str, Any],
+    sources: Sources,
+    owners: Collection[str],
+    generator: random.Random,
+) -> _Drawn | None:
+    """Draw from what a user can know; optional parameters are often left out."""
+    if name not in tool.required and generator.random() > OPTIONAL_RATE:
+        return None
+    named, option = _closed_option(schema, generator)
+    if named:
+        return option, Origin(kind="schema"), ""
+    found = [
+        (score, value)
+        for score, value in candidates(name, schema, sources.known)
+        if exclusion_key(tool.name, name, value.value) not in sources.excluded
+    ]
+    if found:
+        chosen = _choose(found, owners, generator)
+        return chosen.value, chosen.origin, chosen.owner
+    if schema_type(schema) == "array":
+        drawn = _draw_items(name, schema, sources.known, generator)
+        if drawn is not None:
+            return drawn, Origin(kind="state"), ""
+    named, option = pick_option(schema, generator)
+    if named:
+        return option, Origin(kind="schema"), ""
+    if name not in tool.required:
+        return None
+    return generate(name, schema, generator), Origin(kind="generated"), ""
+
+
+def _closed_option(schema: dict[str, Any], generator: random.Random) -> tuple[bool, Any]:
+    closed = any("enum" in each or "const" in each for each in [schema, *schema.get("anyOf", ())])
+    if closed or schema_type(schema) == "boolean":
+        named, option = pick_option(schema, generator)
+        return True, option if named else generate("", schema, generator)
+    return False, None
+
+
+def _choose(
+    found: Sequence[tuple[float, Value]], owners: Collection[str], generator: random.Random
+) -> Value:
+    """Prefer values beside ones already drawn (a name and its password), then better names."""
+    beside = [pair for pair in found if pair[1].owner in owners]
+    pool = beside or list(found)
+    best = max(score for score, _ in pool)
+    return generator.choice([value for score, value in pool if score >= best - 0.05])
+
+
+def _draw_items(
+    name: str, schema: dict[str, Any], known: Sequence[Value], generator: random.Random
+) -> list[Any] | None:
+    items = schema.get("items") or {}
+    described = {**items, "description": schema.get("description", "")}
+    found = candidates(name, described, known)
+    if not found:
+        return None
+    best = max(score for score, _ in found)
+    unique = {canonical_json(v.value): v.value for score, v in found if score >= best - 0.05}
+    pool = list(unique.values())
+    most = min(len(pool), schema.get("maxItems", 3), 3)
+    return generator.sample(pool, generator.randint(1, most)) if most else None

@@ -1,0 +1,83 @@
+"""The gold trace is the minimised walk: what no request needs is dropped by re-execution."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from funreason_agents.environments.base import EnvSession, Snapshot
+from funreason_agents.schemas.base import canonical_json
+from funreason_agents.schemas.tools import ExecutedCall
+from funreason_agents.tool_graph.execution import execute_plan, keep_calls, to_plan
+
+
+def minimise(
+    session: EnvSession, start: Snapshot, walk: Sequence[ExecutedCall], asked: Sequence[int]
+) -> tuple[list[ExecutedCall], list[int]] | None:
+    """Drop every call whose removal changes neither an asked call's result nor the final state.
+
+    Args:
+        session: Any session of the environment; it ends in the state after the result.
+        start: The state before the walk.
+        walk: The executed walk.
+        asked: Positions of the calls that the user asks for: the target, and what the sampler
+            added after it. They are never dropped.
+
+    Returns:
+        The calls that are left, executed anew, and the positions of the asked calls among them.
+        None if the walk cannot be executed again.
+    """
+    plan = to_plan(walk)
+    session.restore(start)
+    best = execute_plan(session, plan)
+    if best is None:
+        return None
+    kept = list(range(len(plan)))
+    for position in reversed(range(len(plan))):
+        if position in asked:
+            continue
+        fewer = [number for number in kept if number != position]
+        shorter = keep_calls(plan, fewer)
+        if shorter is None:
+            continue
+        session.restore(start)
+        done = execute_plan(session, shorter)
+        if done is not None and _same(done, fewer, best, kept, asked):
+            best, kept = done, fewer
+    session.restore(start)
+    final = execute_plan(session, to_plan(best))
+    return None if final is None else (final, [kept.index(position) for position in asked])
+
+
+def find_requests(calls: Sequence[ExecutedCall], asked: Sequence[int], needed: set[str]) -> list[int]:
+    """Return the positions of the calls that a user must ask for.
+
+    These are the asked calls, and whatever is left that no later call uses: neither its output
+    nor, going by `needed` (tools that some tool requires), its effect on the state.
+    """
+    used = {
+        origin.call
+        for step in calls
+        for origin in step.origins.values()
+        if origin.kind == "output" and origin.call is not None
+    }
+    return [
+        number
+        for number, step in enumerate(calls)
+        if number in asked or (number not in used and step.call.name not in needed)
+    ]
+
+
+def _same(
+    done: Sequence[ExecutedCall],
+    done_positions: Sequence[int],
+    best: Sequence[ExecutedCall],
+    best_positions: Sequence[int],
+    asked: Sequence[int],
+) -> bool:
+    if done[-1].state_after != best[-1].state_after:
+        return False
+    return all(
+        canonical_json(done[done_positions.index(position)].result.content)
+        == canonical_json(best[best_positions.index(position)].result.content)
+        for position in asked
+    )

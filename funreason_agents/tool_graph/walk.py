@@ -1,0 +1,150 @@
+"""Walk to a target: sample, bind, execute for real, learn from refusals."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from funreason_agents.environments.base import Environment, EnvSession
+from funreason_agents.schemas.base import canonical_json
+from funreason_agents.schemas.tools import ExecutedCall, ToolGraph
+from funreason_agents.tool_graph.arguments import Sources, edge_values, exclusion_key, sample_call
+from funreason_agents.tool_graph.execution import PlannedCall, execute
+from funreason_agents.tool_graph.sampler import Situation, sample_next, state_ancestors
+from funreason_agents.tool_graph.values import Value, output_values, state_values
+
+RETRIES = 6
+"""Refusals of one tool after which a walk gives up."""
+PATIENCE = 2
+"""Refusals after which the values from outputs, and then the state, are held to be the cause."""
+
+
+@dataclass
+class Walk:
+    """A walk under way, and what it has learnt."""
+
+    environment: Environment
+    graph: ToolGraph
+    session: EnvSession
+    target: str
+    allowed: frozenset[str]
+    history: Sequence[ExecutedCall]
+    """Calls of the earlier turns."""
+    lookups: frozenset[tuple[str, str]]
+    generator: random.Random
+    max_calls: int
+    extra_calls: int = 0
+    """Random legal calls to add after the target: requests of their own."""
+    on_call: Callable[[ExecutedCall], None] = lambda _step: None
+
+    done: list[ExecutedCall] = field(default_factory=list)
+    attempted: int = 0
+    executed: int = 0
+    """Calls tried, and calls among them that the environment did not refuse."""
+    _satisfied: set[str] = field(default_factory=set)
+    _excluded: set[str] = field(default_factory=set)
+    _refusals: dict[str, int] = field(default_factory=dict)
+    _known: list[Value] = field(default_factory=list)
+
+    def run(self) -> str | None:
+        """Walk until the target and the extra calls are done.
+
+        Returns:
+            None, or why there is no trace: `"dead_end"`, `"refused"` or `"too_long"`.
+
+        Raises:
+            EnvError: the environment broke.
+        """
+        self._satisfied = {s.call.name for s in self.history if not s.result.is_error}
+        self._known = state_values(self.session.state())
+        self._known = [*output_values(self.history, kind="history"), *self._known]
+        while not self._is_complete():
+            if len(self.done) >= self.max_calls:
+                return None if self._reached() else "too_long"
+            name = sample_next(self._situation(), self.generator)
+            call = self._draw(name) if name is not None else None
+            if call is None:
+                if self._reached():
+                    return None
+                if not self.lookups:
+                    return "dead_end"
+                self.lookups = frozenset()  # the user will have to supply these values after all
+                continue
+            if not self._try(call) and self._refusals[call.name] >= RETRIES:
+                return None if self._reached() else "refused"
+        return None
+
+    @property
+    def asked(self) -> list[int]:
+        """Positions of the target and of the extra calls after it."""
+        first = next(n for n, step in enumerate(self.done) if step.call.name == self.target)
+        return list(range(first, len(self.done)))
+
+    def _reached(self) -> bool:
+        return any(step.call.name == self.target for step in self.done)
+
+    def _is_complete(self) -> bool:
+        return self._reached() and len(self.asked) > self.extra_calls
+
+    def _situation(self) -> Situation:
+        called = [step.call.name for step in self.done]
+        # Once the target is reached, the same request again would be no new request.
+        allowed = self.allowed - set(called) if self._reached() else self.allowed
+        return Situation(
+            graph=self.graph,
+            target=self.target,
+            allowed=allowed,
+            satisfied=self._satisfied,
+            called_this_turn=called,
+            outputs=self._outputs(),
+            looked_up=self.lookups,
+            excluded=self._excluded,
+        )
+
+    def _outputs(self) -> list[Value]:
+        return [*output_values(self.done), *output_values(self.history, kind="history")]
+
+    def _draw(self, name: str) -> PlannedCall | None:
+        groups = self._situation().groups(name).values()
+        bound = {
+            edges[0].parameter: edge_values(edges, self._outputs())
+            for edges in groups
+            if edges[0].parameter is not None
+        }
+        sources = Sources(known=self._known, bound=bound, excluded=self._excluded)
+        return sample_call(self.environment.tool(name), sources, self.generator)
+
+    def _try(self, call: PlannedCall) -> bool:
+        """Execute `call`; on refusal undo it, and learn from it."""
+        if any(
+            step.call.name == call.name
+            and canonical_json(step.call.arguments) == canonical_json(call.arguments)
+            for step in self.done
+        ):
+            self._refusals[call.name] = self._refusals.get(call.name, 0) + 1
+            return False
+        before = self.session.snapshot()
+        step = execute(self.session, call, f"call_{len(self.done)}")
+        self.attempted += 1
+        self.on_call(step)
+        if not step.result.is_error:
+            self.executed += 1
+            self.done.append(step)
+            self._satisfied.add(call.name)
+            return True
+        self.session.restore(before)
+        refusals = self._refusals[call.name] = self._refusals.get(call.name, 0) + 1
+        if refusals >= PATIENCE:
+            self._exclude(call)
+        if refusals == PATIENCE + 1:
+            # An error shows that what once held no longer does: after logout, login must be redone.
+            self._satisfied -= state_ancestors(self.graph, call.name)
+        return False
+
+    def _exclude(self, call: PlannedCall) -> None:
+        for pointer, origin in call.origins.items():
+            if origin.kind in ("output", "history"):
+                parameter = pointer[1:]
+                key = exclusion_key(call.name, parameter, call.arguments[parameter])
+                self._excluded.add(key)

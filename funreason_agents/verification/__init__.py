@@ -1,0 +1,4 @@
+"""The deterministic verifier: named checks, replay, verdict. Pure functions, no model calls."""
+
+VERIFIER_VERSION = 1
+"""Raised whenever a change alters which trajectories are accepted."""

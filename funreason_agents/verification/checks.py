@@ -1,0 +1,193 @@
+"""The named checks. Each is a pure function; one that cannot run raises, and never passes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from funreason_agents.environments.base import Environment
+from funreason_agents.errors import VerificationError
+from funreason_agents.schemas.base import canonical_json, iterate_leaves
+from funreason_agents.schemas.tasks import CallTrace
+from funreason_agents.schemas.tools import ExecutedCall, ToolSpec
+from funreason_agents.schemas.trajectory import Check, MatchMode, Message
+from funreason_agents.verification.derivations import Facts, find_derivation
+from funreason_agents.verification.grounding import find_ungrounded
+from funreason_agents.verification.matching import match_calls, missing_results
+from funreason_agents.verification.query_gate import find_query_problems
+
+
+@dataclass(frozen=True)
+class TurnCase:
+    """Everything that the checks of one turn look at."""
+
+    environment: Environment
+    query: str
+    trace: CallTrace
+    messages: tuple[Message, ...]
+    """What the reasoner said and saw, without the query."""
+    executed: tuple[ExecutedCall, ...]
+    before: Facts
+    """The conversation before this turn."""
+    mode: MatchMode = "exact"
+
+
+def check_calls_valid(case: TurnCase) -> Check:
+    """Every call names a known tool and its arguments are valid against the JSON Schema."""
+    problems = [
+        {"step": number, "problem": problem}
+        for number, step in enumerate(case.executed)
+        if (problem := case.environment.find_problem(step.call)) is not None
+    ]
+    return Check(name="calls_valid", passed=not problems, details={"problems": problems})
+
+
+def check_calls_match(case: TurnCase) -> Check:
+    """The calls are the gold calls (mode `exact`), or gave their results (mode `outcome`)."""
+    gold = _without_defaults(case.trace.calls, case.environment.tools)
+    attempt = _without_defaults(case.executed, case.environment.tools)
+    if case.mode == "outcome":
+        missing = missing_results(gold, attempt)
+        details: dict[str, Any] = {"missing_results": missing}
+        return Check(name="calls_match", passed=not missing, mode="outcome", details=details)
+    match = match_calls(gold, attempt)
+    problem = dict(match.problem)
+    if not problem and match.swapped:
+        problem = _find_order_problem(gold, attempt, match.pairs)
+    return Check(
+        name="calls_match",
+        passed=not problem,
+        mode="exact",
+        details={"extra_calls": len(match.extra), "swapped": match.swapped, **problem},
+    )
+
+
+def _find_order_problem(
+    gold: Sequence[ExecutedCall], attempt: Sequence[ExecutedCall], pairs: dict[int, int]
+) -> dict[str, Any]:
+    """Both orders were executed; calls may swap only if results and end state agree."""
+    for number, position in sorted(pairs.items()):
+        left, right = gold[number].result.content, attempt[position].result.content
+        if canonical_json(left) != canonical_json(right):
+            return {"kind": "wrong_order", "step": position, "tool": attempt[position].call.name}
+    if gold[-1].state_after != attempt[-1].state_after:
+        return {"kind": "wrong_order", "step": len(attempt) - 1, "tool": attempt[-1].call.name}
+    return {}
+
+
+def _without_defaults(
+    calls: Sequence[ExecutedCall], tools: Sequence[ToolSpec]
+) -> list[ExecutedCall]:
+    """Drop arguments that only repeat the schema's default: leaving them out means the same."""
+    specs = {tool.name: tool.properties for tool in tools}
+    result = []
+    for step in calls:
+        schemas = specs.get(step.call.name, {})
+        kept = {
+            name: value
+            for name, value in step.call.arguments.items()
+            if "default" not in schemas.get(name, {}) or schemas[name]["default"] != value
+        }
+        call = step.call.model_copy(update={"arguments": kept})
+        result.append(step.model_copy(update={"call": call}))
+    return result
+
+
+def check_end_state(case: TurnCase) -> Check:
+    """The state hash after the turn equals the gold session's."""
+    after = case.executed[-1].state_after if case.executed else case.trace.state_before
+    expected = case.trace.state_after
+    return Check(
+        name="end_state",
+        passed=after == expected,
+        details={"state_hash": after, "expected": expected},
+    )
+
+
+def check_arguments_derivable(case: TurnCase) -> Check:
+    """Each leaf of each argument follows from what had been said and seen before the call."""
+    specs = {tool.name: tool for tool in case.environment.tools}
+    facts = case.before.add_text(case.query)
+    problems, used, trivial = [], {}, 0
+    for number, step in enumerate(case.executed):
+        schemas = specs[step.call.name].properties if step.call.name in specs else {}
+        for pointer, value in iterate_leaves(step.call.arguments):
+            schema = schemas.get(pointer.split("/")[1])
+            how = find_derivation(value, facts, schema)
+            if how is None:
+                problems.append({"step": number, "pointer": pointer, "value": value})
+            elif how == "trivial":
+                trivial += 1
+            else:
+                used[how] = used.get(how, 0) + 1
+        facts = facts.add_result(step.result.content)
+    return Check(
+        name="arguments_derivable",
+        passed=not problems,
+        details={"problems": problems, "trivial_leaves": trivial, "derivations": used},
+    )
+
+
+def check_query_clean(case: TurnCase) -> Check:
+    """The query passes the gate: no identifiers, nothing that only a tool knows, all it must say."""
+    problems = find_query_problems(
+        case.query, case.trace, case.environment.tools, case.before
+    )
+    return Check(name="query_clean", passed=not problems, details={"problems": problems})
+
+
+def check_reply_grounded(case: TurnCase) -> Check:
+    """There is a closing reply, and results or conversation support each of its claims."""
+    reply = case.messages[-1].content if case.messages else ""
+    if not reply or case.messages[-1].tool_calls:
+        return Check(name="reply_grounded", passed=False, details={"problems": ["no reply"]})
+    facts = case.before.add_text(case.query)
+    for step in case.executed:
+        facts = facts.add_result(step.result.content)
+    problems = find_ungrounded(reply, facts)
+    return Check(name="reply_grounded", passed=not problems, details={"problems": problems})
+
+
+SCAFFOLDING = ("composition", "advanced tool", "critique", "gold trace", "gold call", "<role>")
+
+
+def check_scaffolding_absent(case: TurnCase) -> Check:
+    """Neither reply nor reasoning mentions the hint or the critic, which training must not see."""
+    said = [m for m in case.messages if m.role == "assistant"]
+    own = " ".join(f"{m.content} {m.reasoning or ''}" for m in said).lower()
+    found = [word for word in SCAFFOLDING if word in own]
+    return Check(name="scaffolding_absent", passed=not found, details={"found": found})
+
+
+def check_replays(
+    executed: Sequence[ExecutedCall], replayed: Sequence[ExecutedCall]
+) -> Check:
+    """A fresh session gave the same results and the same state hash after each call.
+
+    Raises:
+        VerificationError: the replay has another number of calls.
+    """
+    if len(executed) != len(replayed):
+        msg = f"replayed {len(replayed)} of {len(executed)} calls"
+        raise VerificationError(msg)
+    problems = [
+        {"step": number, "differs": _difference(before, after)}
+        for number, (before, after) in enumerate(zip(executed, replayed, strict=True))
+        if _difference(before, after)
+    ]
+    return Check(name="replays", passed=not problems, details={"problems": problems})
+
+
+def _difference(recorded: ExecutedCall, replayed: ExecutedCall) -> str:
+    if recorded.result.is_error != replayed.result.is_error:
+        return "is_error"
+    if canonical_json(recorded.result.content) != canonical_json(replayed.result.content):
+        return "result"
+    return "" if recorded.state_after == replayed.state_after else "state"
+
+
+def result_text(content: Any) -> str:
+    """Return a tool result as the text of its message."""
+    return content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)

@@ -1,0 +1,105 @@
+"""The deterministic gate that every query passes before it is used."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from funreason_agents.schemas.base import iterate_leaves, resolve_pointer
+from funreason_agents.schemas.tasks import CallTrace
+from funreason_agents.schemas.tools import ExecutedCall, Origin, ToolSpec
+from funreason_agents.schemas.words import split_identifier
+from funreason_agents.verification.derivations import Facts, find_derivation
+from funreason_agents.verification.values import is_distinctive, is_trivial, same_value, text_holds
+
+_CALL_SYNTAX = re.compile(r"\b[A-Za-z_]\w*\([^()\n]*[=,\"'\d][^()\n]*\)")
+
+
+def find_query_problems(
+    query: str, trace: CallTrace, tools: Sequence[ToolSpec], facts: Facts
+) -> list[str]:
+    """Return what is wrong with `query`, in words that its writer can act on; empty if clean.
+
+    Args:
+        query: The user utterance.
+        trace: The gold call trace that it must lead to.
+        tools: All tools of the environment.
+        facts: The conversation before this turn.
+    """
+    problems = [f"it names the identifier {name!r}" for name in _identifiers(query, tools)]
+    if _CALL_SYNTAX.search(query):
+        problems.append("it contains call syntax")
+    told = facts.add_text(query)
+    for label, value, schema in supplied_leaves(trace, tools, facts):
+        if find_derivation(value, told, schema) is None:
+            problems.append(f"the value for {label!r} is missing: {value!r}")
+    problems += [f"it reveals {v!r}, which only a tool can know" for v in _revealed(query, trace, facts)]
+    return problems
+
+
+def supplied_leaves(
+    trace: CallTrace, tools: Sequence[ToolSpec], facts: Facts
+) -> Iterator[tuple[str, Any, dict[str, Any]]]:
+    """Yield (parameter, leaf, schema) for what the user must supply.
+
+    That is every leaf of the gold arguments that no earlier result gives and that is not the
+    schema's default.
+    """
+    specs = {tool.name: tool for tool in tools}
+    for step in trace.calls:
+        for pointer, value in iterate_leaves(step.call.arguments):
+            origin = find_origin(step, pointer)
+            if origin is not None and origin.kind == "output":
+                continue
+            parameter = pointer.split("/")[1]
+            schema = dict(specs[step.call.name].properties.get(parameter, {}))
+            if any(same_value(value, leaf) for leaf in facts.leaves):
+                continue
+            if is_trivial(value) or ("default" in schema and schema["default"] == value):
+                continue
+            # Options of a schema are known to the model, but which one is meant is not.
+            yield parameter, value, {}
+
+
+def find_origin(step: ExecutedCall, pointer: str) -> Origin | None:
+    """Return the origin recorded for an argument leaf, or for the closest part around it."""
+    while pointer:
+        if pointer in step.origins:
+            return step.origins[pointer]
+        pointer = pointer.rpartition("/")[0]
+    return None
+
+
+def _identifiers(query: str, tools: Sequence[ToolSpec]) -> list[str]:
+    """Names in identifier form; ordinary words such as *find* or *city* pass."""
+    found = set()
+    words = set(re.findall(r"[A-Za-z_]\w*", query))
+    lowered = " ".join(query.lower().split())
+    for tool in tools:
+        for name in (tool.name, *tool.properties):
+            if len(split_identifier(name)) > 1 and name in words:
+                found.add(name)
+        parts = split_identifier(tool.name)
+        if len(parts) >= 3 and re.search(rf"\b{' '.join(map(re.escape, parts))}\b", lowered):
+            found.add(tool.name)
+    return sorted(found)
+
+
+def _revealed(query: str, trace: CallTrace, facts: Facts) -> list[Any]:
+    """Return the distinctive values in `query` that only this turn's results reveal."""
+    supplied = [
+        resolve_pointer(step.call.arguments, pointer)
+        for step in trace.calls
+        for pointer, _ in iterate_leaves(step.call.arguments)
+        if getattr(find_origin(step, pointer), "kind", None) != "output"
+    ]
+    found = []
+    for step in trace.calls:
+        for _, leaf in iterate_leaves(step.result.content):
+            if not is_distinctive(leaf) or not text_holds(query, leaf):
+                continue
+            known = any(text_holds(str(value), leaf) for value in supplied)
+            if not known and find_derivation(leaf, facts) is None and leaf not in found:
+                found.append(leaf)
+    return found

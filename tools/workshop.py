@@ -1,0 +1,426 @@
+"""A museum's conservation workshop: plain functions bound to one session by a factory.
+
+Staff start a shift, check objects out of the vault, open a treatment, plan it, hand it in for
+approval, carry it out and close it. Looking things up needs no shift. Keys of the state that
+start with an underscore hold what no one knows by heart, such as object codes: it takes a look-up.
+
+Load it with ``funreason explore tools/workshop.py:open_workshop``.
+"""
+
+import copy
+import hashlib
+import random
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import Field
+
+from funreason_agents import ToolSession
+
+Record = dict[str, Any]
+Tool = Callable[..., Record]
+Material = Literal["wood", "textile", "paper", "ceramic"]
+Stage = Literal["draft", "submitted", "approved", "treated"]
+Outcome = Literal["stable", "keep watching", "failed"]
+Codes = Annotated[list[str], Field(min_length=1, max_length=4)]
+Grams = Annotated[int, Field(ge=1, le=20)]
+
+_ID_ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
+_STAFF = ("Ottoline Reyes", "Bashir Lund", "Celeste Oyelaran", "Piotr Hamasaki", "Wren Dufour")
+_PINS = ("heron", "anvil", "saffron", "juniper", "pewter", "walrus")
+_OBJECTS = {
+    "wood": ("Walnut Casket", "Limewood Saint", "Painted Cradle", "Inlaid Zither"),
+    "textile": ("Bridal Sash", "Guild Banner", "Embroidered Glove", "Silk Fan"),
+    "paper": ("Harbour Map", "Herbal Album", "Theatre Poster", "Star Chart"),
+    "ceramic": ("Lustre Bowl", "Tile Panel", "Puzzle Jug", "Tea Caddy"),
+}
+_SUPPLIES = {
+    "wood": ("hide glue", "beeswax", "shellac"),
+    "textile": ("silk crepeline", "soap bark", "cotton thread"),
+    "paper": ("wheat paste", "mulberry tissue", "chalk water"),
+    "ceramic": ("acrylic resin", "fill plaster", "glass beads"),
+}
+_GOALS = (
+    "Stop the flaking before the autumn show.",
+    "Make it safe to travel to the partner museum.",
+    "Clean the surface without touching old repairs.",
+    "Close the crack that the last move has opened.",
+)
+
+
+def open_workshop(seed: int) -> ToolSession:
+    """Open the workshop that a seed stands for, nobody on duty and four treatments under way."""
+    workshop = _Workshop(seed)
+    return ToolSession(
+        tools=[tool for group in _GROUPS for tool in group(workshop)],
+        dump_state=workshop.dump_state,
+        load_state=workshop.load_state,
+    )
+
+
+def _opaque(prefix: str, *content: object) -> str:
+    """Derive a code from its content, so that it does not depend on the order of calls."""
+    digest = hashlib.sha256("/".join(map(str, content)).encode("utf-8")).digest()
+    return f"{prefix}-" + "".join(_ID_ALPHABET[byte % 32] for byte in digest[:5])
+
+
+def _make_state(seed: int) -> Record:
+    """Return the state a seed stands for, before any object has left the vault."""
+    rng = random.Random(seed)
+    staff = zip(rng.sample(_STAFF, 3), rng.sample(_PINS, 3), strict=True)
+    objects = [(title, kind) for kind in _OBJECTS for title in rng.sample(_OBJECTS[kind], 3)]
+    supplies = [(supply, kind) for kind, listed in _SUPPLIES.items() for supply in listed]
+    return {
+        "_seed": seed,
+        "on_duty": None,
+        "staff": [
+            {"staff_name": member, "badge_pin": f"{pin}-{rng.randint(100, 999)}", "role": role}
+            for (member, pin), role in zip(staff, ("senior", "senior", "junior"), strict=True)
+        ],
+        "objects": [
+            {
+                "_object_id": _opaque("OBJ", seed, title),
+                "object_title": title,
+                "material": material,
+                "condition_score": rng.randint(15, 70),
+                "_loan_slip": None,
+                "_loans": 0,
+            }
+            for title, material in rng.sample(objects, len(objects))
+        ],
+        "supplies": [
+            {
+                "_supply_code": _opaque("SUP", seed, supply),
+                "supply": supply,
+                "material": material,
+                "grams_left": rng.randint(25, 90),
+            }
+            for supply, material in supplies
+        ],
+        "treatments": [],
+    }
+
+
+class _Workshop:
+    """The state of one session and the steps that several tools and the seeding share."""
+
+    def __init__(self, seed: int) -> None:
+        self.state = _make_state(seed)
+        for item, goal, stage in zip(
+            self.state["objects"], _GOALS, get_args(Stage), strict=False
+        ):
+            treatment = self.begin(self.lend(item), goal)
+            treatment["_supply_codes"] = self.supply_codes(item["material"])[:2]
+            if stage != "draft":
+                treatment.update(stage=stage, _submission_id=self.code("SUB", item["_object_id"]))
+            if stage in ("approved", "treated"):
+                treatment["_permit_number"] = self.code("PRM", item["_object_id"])
+
+    def dump_state(self) -> Record:
+        """Return a deep, JSON-serialisable copy of the state."""
+        return copy.deepcopy(self.state)
+
+    def load_state(self, state: Record) -> None:
+        """Replace the state by a dumped one."""
+        self.state = copy.deepcopy(state)
+
+    def code(self, prefix: str, *content: object) -> str:
+        """Return the code that some content has in this world."""
+        return _opaque(prefix, self.state["_seed"], *content)
+
+    def pick(self, table: str, key: str, value: str) -> Record:
+        """Return the record whose key equals the value, ignoring letter case, or raise."""
+        records: list[Record] = self.state[table]
+        for record in records:
+            if str(record.get(key, "")).casefold() == value.strip().casefold():
+                return record
+        raise LookupError(f"The workshop has no {key.strip('_').replace('_', ' ')} {value!r}.")
+
+    def staff_on_duty(self) -> Record:
+        """Return the member of staff on duty, or raise."""
+        if self.state["on_duty"] is None:
+            raise PermissionError("Nobody is on duty; a shift has to be started first.")
+        return self.pick("staff", "staff_name", self.state["on_duty"])
+
+    def treatment(self, key: str, value: str, stage: str) -> Record:
+        """Return the treatment with this value if it is at the stage, or raise."""
+        self.staff_on_duty()
+        found = self.pick("treatments", key, value)
+        if found["stage"] != stage:
+            raise ValueError(f"This treatment is {found['stage']}, but it has to be {stage}.")
+        return found
+
+    def supply_codes(self, material: str) -> list[str]:
+        """Return the codes of the supplies for a material."""
+        return [e["_supply_code"] for e in self.state["supplies"] if e["material"] == material]
+
+    def lend(self, item: Record) -> Record:
+        """Take an object out of the vault."""
+        item["_loans"] += 1
+        item["_loan_slip"] = self.code("SLIP", item["_object_id"], item["_loans"])
+        return item
+
+    def treatments_of(self, item: Record) -> list[Record]:
+        """Return the treatments of an object's current loan: one at most."""
+        listed: list[Record] = self.state["treatments"]
+        return [each for each in listed if each["_loan_slip"] == item["_loan_slip"]]
+
+    def begin(self, item: Record, treatment_goal: str) -> Record:
+        """Open a treatment of an object that is checked out."""
+        treatment = {"_treatment_id": self.code("TRT", item["_loan_slip"]), "stage": "draft"}
+        treatment.update(treatment_goal=treatment_goal, _loan_slip=item["_loan_slip"])
+        self.state["treatments"].append(treatment)
+        # Sorted, so that equal worlds dump equally whatever came first.
+        self.state["treatments"].sort(key=lambda each: each["_treatment_id"])
+        return treatment
+
+
+def _staff_tools(workshop: _Workshop) -> list[Tool]:
+    def start_shift(staff_name: str, badge_pin: str) -> Record:
+        """Put one member of the team on duty after checking the badge.
+
+        Args:
+            staff_name: Full name of the member of staff.
+            badge_pin: Secret that belongs to that person's badge.
+
+        Returns:
+            The name and whether the person is senior, who may approve, or junior.
+        """
+        if (current := workshop.state["on_duty"]) is not None:
+            raise PermissionError(f"{current} is on duty and has to end that shift first.")
+        person = workshop.pick("staff", "staff_name", staff_name)
+        if person["badge_pin"] != badge_pin:
+            raise PermissionError(f"The badge PIN of {staff_name} is wrong.")
+        workshop.state["on_duty"] = person["staff_name"]
+        return {"staff_name": person["staff_name"], "role": person["role"]}
+
+    def end_shift() -> Record:
+        """Take whoever is on duty off duty, so that nothing can be changed any more.
+
+        Returns:
+            The name of the person who went off duty.
+        """
+        leaving = workshop.staff_on_duty()["staff_name"]
+        workshop.state["on_duty"] = None
+        return {"off_duty": leaving}
+
+    return [start_shift, end_shift]
+
+
+def _vault_tools(workshop: _Workshop) -> list[Tool]:
+    def find_object(object_title: str) -> Record:
+        """Look up a museum piece: its internal id, what it is made of and how well it is kept.
+
+        Args:
+            object_title: Title of the object in the museum's register.
+
+        Returns:
+            The object id, the material and the condition score from 0 (ruined) to 100 (perfect).
+        """
+        item = workshop.pick("objects", "object_title", object_title)
+        shown = {key: item[key] for key in ("material", "condition_score")}
+        return {"object_id": item["_object_id"], **shown}
+
+    def compare_conditions(object_id: str, other_object_id: str) -> Record:
+        """Tell which of two different museum pieces is in the worse shape, and by how much.
+
+        Args:
+            object_id: Object id of the first piece.
+            other_object_id: Object id of the second piece.
+
+        Returns:
+            The title of the worse object and the difference of the condition scores.
+        """
+        items = [workshop.pick("objects", "_object_id", e) for e in (object_id, other_object_id)]
+        if items[0] is items[1]:
+            raise ValueError("An object cannot be compared with itself; give two object ids.")
+        worse, better = sorted(items, key=lambda item: item["condition_score"])
+        difference = better["condition_score"] - worse["condition_score"]
+        return {"worse_object": worse["object_title"], "score_difference": difference}
+
+    def list_supplies(material: Material) -> Record:
+        """List what the store keeps for working on pieces made of a given stuff.
+
+        Args:
+            material: Material of the objects.
+
+        Returns:
+            The supply codes for that material, and the smallest stock among them in grams.
+        """
+        codes = workshop.supply_codes(material)
+        stock = [workshop.pick("supplies", "_supply_code", code)["grams_left"] for code in codes]
+        return {"supply_codes": codes, "least_grams_left": min(stock)}
+
+    def check_out_object(object_id: str) -> Record:
+        """Bring a museum piece from the vault to the work bench; needs somebody on duty.
+
+        Args:
+            object_id: Object id of the piece, which must still be in the vault.
+
+        Returns:
+            The number of the loan slip that goes with the object.
+        """
+        workshop.staff_on_duty()
+        item = workshop.pick("objects", "_object_id", object_id)
+        if item["_loan_slip"] is not None:
+            raise ValueError(f"{item['object_title']} is out already and has to be returned first.")
+        return {"loan_slip": workshop.lend(item)["_loan_slip"]}
+
+    def return_object(loan_slip: str) -> Record:
+        """Take a museum piece back to the vault, unless a repair of it is still under way.
+
+        Args:
+            loan_slip: Loan slip of the object.
+
+        Returns:
+            The title of the object and the condition score it goes back with.
+        """
+        workshop.staff_on_duty()
+        item = workshop.pick("objects", "_loan_slip", loan_slip)
+        if any(each["stage"] != "closed" for each in workshop.treatments_of(item)):
+            raise ValueError("A treatment of this object is still open; it has to be closed first.")
+        item["_loan_slip"] = None
+        return {"returned": item["object_title"], "condition_score": item["condition_score"]}
+
+    return [find_object, compare_conditions, list_supplies, check_out_object, return_object]
+
+
+def _draft_tools(workshop: _Workshop) -> list[Tool]:
+    def list_treatments(stage: Stage) -> Record:
+        """List the repairs that stand at a given point, with the codes to go on with them.
+
+        Args:
+            stage: How far the listed treatments have come.
+
+        Returns:
+            The treatments, each with its goal, its id, and its submission and permit if any.
+        """
+        keys = ("treatment_goal", "_treatment_id", "_submission_id", "_permit_number")
+        found = [each for each in workshop.state["treatments"] if each["stage"] == stage][:6]
+        return {"treatments": [{k.lstrip("_"): e[k] for k in keys if k in e} for e in found]}
+
+    def open_treatment(loan_slip: str, treatment_goal: str) -> Record:
+        """Begin the record of a repair for a museum piece that has been brought to the bench.
+
+        Args:
+            loan_slip: Loan slip of the object; a loan allows for one treatment.
+            treatment_goal: What the treatment is to achieve.
+
+        Returns:
+            The id of the new treatment, which is a draft.
+        """
+        workshop.staff_on_duty()
+        item = workshop.pick("objects", "_loan_slip", loan_slip)
+        if workshop.treatments_of(item):
+            raise ValueError(f"Loan {loan_slip} has its treatment; the object has to be returned.")
+        return {"treatment_id": workshop.begin(item, treatment_goal)["_treatment_id"]}
+
+    def plan_treatment(treatment_id: str, supply_codes: Codes, urgent: bool = False) -> Record:
+        """Write into the draft of a repair which substances it will use.
+
+        Args:
+            treatment_id: Id of a treatment that is still a draft.
+            supply_codes: Codes of one to four supplies; only those for the object's material help.
+            urgent: Whether it has to be done this week.
+
+        Returns:
+            The number of planned steps.
+        """
+        treatment = workshop.treatment("_treatment_id", treatment_id, "draft")
+        supplies = [workshop.pick("supplies", "_supply_code", code) for code in supply_codes]
+        codes = sorted({supply["_supply_code"] for supply in supplies})
+        treatment.update(_supply_codes=codes, urgent=urgent)
+        return {"planned_steps": len(codes)}
+
+    def submit_treatment(treatment_id: str) -> Record:
+        """Hand the planned draft of a repair in, so that somebody senior can decide on it.
+
+        Args:
+            treatment_id: Id of a treatment that is a draft and has a plan.
+
+        Returns:
+            The id of the submission.
+        """
+        treatment = workshop.treatment("_treatment_id", treatment_id, "draft")
+        if not treatment.get("_supply_codes"):
+            raise ValueError("The draft names no supplies yet; it has to be planned first.")
+        submission_id = workshop.code("SUB", treatment["_treatment_id"])
+        treatment.update(stage="submitted", _submission_id=submission_id)
+        return {"submission_id": submission_id}
+
+    return [list_treatments, open_treatment, plan_treatment, submit_treatment]
+
+
+def _approval_tools(workshop: _Workshop) -> list[Tool]:
+    def withdraw_submission(submission_id: str) -> Record:
+        """Take back what was handed in and not decided yet; the repair is a draft again.
+
+        Args:
+            submission_id: Id of the undecided submission.
+
+        Returns:
+            The goal of the treatment that is a draft again.
+        """
+        treatment = workshop.treatment("_submission_id", submission_id, "submitted")
+        treatment["stage"] = "draft"
+        return {"reopened_goal": treatment["treatment_goal"]}
+
+    def approve_submission(submission_id: str, reviewer_note: str) -> Record:
+        """Give permission for a repair that was handed in; only senior people on duty can.
+
+        Args:
+            submission_id: Id of the undecided submission.
+            reviewer_note: What the reviewer wants to be kept in mind.
+
+        Returns:
+            The number of the permit.
+        """
+        treatment = workshop.treatment("_submission_id", submission_id, "submitted")
+        if workshop.staff_on_duty()["role"] != "senior":
+            raise PermissionError("Only senior staff may approve; a senior has to be on duty.")
+        permit = workshop.code("PRM", treatment["_submission_id"])
+        treatment.update(stage="approved", _permit_number=permit, reviewer_note=reviewer_note)
+        return {"permit_number": permit}
+
+    def apply_treatment(permit_number: str, dose_grams: Grams) -> Record:
+        """Carry out a permitted repair with the planned substances, improving the museum piece.
+
+        Args:
+            permit_number: Number of the permit.
+            dose_grams: Grams to use of each planned supply.
+
+        Returns:
+            The treatment's id and the new condition score of the object.
+        """
+        treatment = workshop.treatment("_permit_number", permit_number, "approved")
+        item = workshop.pick("objects", "_loan_slip", treatment["_loan_slip"])
+        codes = treatment["_supply_codes"]
+        supplies = [workshop.pick("supplies", "_supply_code", code) for code in codes]
+        if dose_grams > min(supply["grams_left"] for supply in supplies):
+            raise ValueError(f"The store has no {dose_grams} grams of each planned supply.")
+        for supply in supplies:
+            supply["grams_left"] -= dose_grams
+            gain = dose_grams if supply["material"] == item["material"] else 0
+            item["condition_score"] = min(100, item["condition_score"] + gain)
+        treatment["stage"] = "treated"
+        score = item["condition_score"]
+        return {"treatment_id": treatment["_treatment_id"], "condition_score": score}
+
+    def close_treatment(treatment_id: str, outcome: Outcome) -> Record:
+        """Finish the record of a repair that was carried out, which frees the museum piece.
+
+        Args:
+            treatment_id: Id of a treatment that has been carried out.
+            outcome: How the treatment turned out.
+
+        Returns:
+            The number of the final report.
+        """
+        treatment = workshop.treatment("_treatment_id", treatment_id, "treated")
+        treatment.update(stage="closed", outcome=outcome)
+        return {"report_number": workshop.code("RPT", treatment["_treatment_id"], outcome)}
+
+    return [withdraw_submission, approve_submission, apply_treatment, close_treatment]
+
+
+_GROUPS = (_staff_tools, _vault_tools, _draft_tools, _approval_tools)
