@@ -11,7 +11,7 @@ import copy
 import hashlib
 import random
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -40,6 +40,13 @@ _SUPPLIES = {
     "paper": ("wheat paste", "mulberry tissue", "chalk water"),
     "ceramic": ("acrylic resin", "fill plaster", "glass beads"),
 }
+# Which code takes a treatment on from a stage.
+_NEXT_CODE = {
+    "draft": "_treatment_id",
+    "submitted": "_submission_id",
+    "approved": "_permit_number",
+    "treated": "_treatment_id",
+}
 _GOALS = (
     "Stop the flaking before the autumn show.",
     "Make it safe to travel to the partner museum.",
@@ -51,70 +58,55 @@ _GOALS = (
 def open_workshop(seed: int) -> ToolSession:
     """Open the workshop that a seed stands for, nobody on duty and four treatments under way."""
     workshop = _Workshop(seed)
+    groups = (_staff_tools, _vault_tools, _draft_tools, _approval_tools)
     return ToolSession(
-        tools=[tool for group in _GROUPS for tool in group(workshop)],
+        tools=[function for group in groups for function in group(workshop)],
         dump_state=workshop.dump_state,
         load_state=workshop.load_state,
     )
-
-
-def _opaque(prefix: str, *content: object) -> str:
-    """Derive a code from its content, so that it does not depend on the order of calls."""
-    digest = hashlib.sha256("/".join(map(str, content)).encode("utf-8")).digest()
-    return f"{prefix}-" + "".join(_ID_ALPHABET[byte % 32] for byte in digest[:5])
-
-
-def _make_state(seed: int) -> Record:
-    """Return the state a seed stands for, before any object has left the vault."""
-    rng = random.Random(seed)
-    staff = zip(rng.sample(_STAFF, 3), rng.sample(_PINS, 3), strict=True)
-    objects = [(title, kind) for kind in _OBJECTS for title in rng.sample(_OBJECTS[kind], 3)]
-    supplies = [(supply, kind) for kind, listed in _SUPPLIES.items() for supply in listed]
-    return {
-        "_seed": seed,
-        "on_duty": None,
-        "staff": [
-            {"staff_name": member, "badge_pin": f"{pin}-{rng.randint(100, 999)}", "role": role}
-            for (member, pin), role in zip(staff, ("senior", "senior", "junior"), strict=True)
-        ],
-        "objects": [
-            {
-                "_object_id": _opaque("OBJ", seed, title),
-                "object_title": title,
-                "material": material,
-                "condition_score": rng.randint(15, 70),
-                "_loan_slip": None,
-                "_loans": 0,
-            }
-            for title, material in rng.sample(objects, len(objects))
-        ],
-        "supplies": [
-            {
-                "_supply_code": _opaque("SUP", seed, supply),
-                "supply": supply,
-                "material": material,
-                "grams_left": rng.randint(25, 90),
-            }
-            for supply, material in supplies
-        ],
-        "treatments": [],
-    }
 
 
 class _Workshop:
     """The state of one session and the steps that several tools and the seeding share."""
 
     def __init__(self, seed: int) -> None:
-        self.state = _make_state(seed)
-        for item, goal, stage in zip(
-            self.state["objects"], _GOALS, get_args(Stage), strict=False
-        ):
-            treatment = self.begin(self.lend(item), goal)
+        self.state: Record = {"_seed": seed, "on_duty": None, "treatments": []}
+        self.state |= self._make_tables(random.Random(seed))
+        for item, goal, stage in zip(self.state["objects"], _GOALS, _NEXT_CODE, strict=False):
+            item.update(_loans=1, _loan_slip=self.code("SLIP", item["_object_id"], 1))
+            treatment = self.begin(item, goal)
             treatment["_supply_codes"] = self.supply_codes(item["material"])[:2]
             if stage != "draft":
                 treatment.update(stage=stage, _submission_id=self.code("SUB", item["_object_id"]))
             if stage in ("approved", "treated"):
                 treatment["_permit_number"] = self.code("PRM", item["_object_id"])
+
+    def _make_tables(self, rng: random.Random) -> Record:
+        staff = zip(rng.sample(_STAFF, 3), rng.sample(_PINS, 3), strict=True)
+        objects = [(title, kind) for kind in _OBJECTS for title in rng.sample(_OBJECTS[kind], 3)]
+        supplies = [(supply, kind) for kind, listed in _SUPPLIES.items() for supply in listed]
+        return {
+            "staff": [
+                {"staff_name": member, "badge_pin": f"{pin}-{rng.randint(100, 999)}", "role": role}
+                for (member, pin), role in zip(staff, ("senior", "senior", "junior"), strict=True)
+            ],
+            "objects": [
+                {
+                    "_object_id": self.code("OBJ", title),
+                    "object_title": title,
+                    "material": material,
+                    "condition_score": rng.randint(15, 70),
+                    "_loan_slip": None,
+                    "_loans": 0,
+                }
+                for title, material in rng.sample(objects, len(objects))
+            ],
+            "supplies": [
+                {"_supply_code": self.code("SUP", supply), "supply": supply, "material": material}
+                | {"grams_left": rng.randint(25, 90)}
+                for supply, material in supplies
+            ],
+        }
 
     def dump_state(self) -> Record:
         """Return a deep, JSON-serialisable copy of the state."""
@@ -125,8 +117,10 @@ class _Workshop:
         self.state = copy.deepcopy(state)
 
     def code(self, prefix: str, *content: object) -> str:
-        """Return the code that some content has in this world."""
-        return _opaque(prefix, self.state["_seed"], *content)
+        """Derive a code from its content, so that it does not depend on the order of calls."""
+        text = "/".join(map(str, (self.state["_seed"], prefix, *content)))
+        digest = hashlib.sha256(text.encode("utf-8")).digest()
+        return f"{prefix}-" + "".join(_ID_ALPHABET[byte % 32] for byte in digest[:5])
 
     def pick(self, table: str, key: str, value: str) -> Record:
         """Return the record whose key equals the value, ignoring letter case, or raise."""
@@ -154,16 +148,10 @@ class _Workshop:
         """Return the codes of the supplies for a material."""
         return [e["_supply_code"] for e in self.state["supplies"] if e["material"] == material]
 
-    def lend(self, item: Record) -> Record:
-        """Take an object out of the vault."""
-        item["_loans"] += 1
-        item["_loan_slip"] = self.code("SLIP", item["_object_id"], item["_loans"])
-        return item
-
     def treatments_of(self, item: Record) -> list[Record]:
         """Return the treatments of an object's current loan: one at most."""
-        listed: list[Record] = self.state["treatments"]
-        return [each for each in listed if each["_loan_slip"] == item["_loan_slip"]]
+        slip = item["_loan_slip"]
+        return [each for each in self.state["treatments"] if each["_loan_slip"] == slip]
 
     def begin(self, item: Record, treatment_goal: str) -> Record:
         """Open a treatment of an object that is checked out."""
@@ -264,7 +252,9 @@ def _vault_tools(workshop: _Workshop) -> list[Tool]:
         item = workshop.pick("objects", "_object_id", object_id)
         if item["_loan_slip"] is not None:
             raise ValueError(f"{item['object_title']} is out already and has to be returned first.")
-        return {"loan_slip": workshop.lend(item)["_loan_slip"]}
+        loan_slip = workshop.code("SLIP", item["_object_id"], item["_loans"] + 1)
+        item.update(_loans=item["_loans"] + 1, _loan_slip=loan_slip)
+        return {"loan_slip": loan_slip}
 
     def return_object(loan_slip: str) -> Record:
         """Take a museum piece back to the vault, unless a repair of it is still under way.
@@ -286,18 +276,22 @@ def _vault_tools(workshop: _Workshop) -> list[Tool]:
 
 
 def _draft_tools(workshop: _Workshop) -> list[Tool]:
-    def list_treatments(stage: Stage) -> Record:
-        """List the repairs that stand at a given point, with the codes to go on with them.
+    def list_treatments(stage: Stage | None = None) -> Record:
+        """List the repairs under way, each with the code that is needed to go on with it.
 
         Args:
-            stage: How far the listed treatments have come.
+            stage: How far the listed treatments have come; all stages if left out.
 
         Returns:
-            The treatments, each with its goal, its id, and its submission and permit if any.
+            Up to six treatments with goal, stage, and treatment id, submission id or permit number.
         """
-        keys = ("treatment_goal", "_treatment_id", "_submission_id", "_permit_number")
-        found = [each for each in workshop.state["treatments"] if each["stage"] == stage][:6]
-        return {"treatments": [{k.lstrip("_"): e[k] for k in keys if k in e} for e in found]}
+        treatments = []
+        for each in workshop.state["treatments"]:
+            if each["stage"] in (_NEXT_CODE if stage is None else (stage,)):
+                shown = {key: each[key] for key in ("treatment_goal", "stage")}
+                key = _NEXT_CODE[each["stage"]]
+                treatments.append({**shown, key.lstrip("_"): each[key]})
+        return {"treatments": treatments[:6]}
 
     def open_treatment(loan_slip: str, treatment_goal: str) -> Record:
         """Begin the record of a repair for a museum piece that has been brought to the bench.
@@ -327,9 +321,8 @@ def _draft_tools(workshop: _Workshop) -> list[Tool]:
             The number of planned steps.
         """
         treatment = workshop.treatment("_treatment_id", treatment_id, "draft")
-        supplies = [workshop.pick("supplies", "_supply_code", code) for code in supply_codes]
-        codes = sorted({supply["_supply_code"] for supply in supplies})
-        treatment.update(_supply_codes=codes, urgent=urgent)
+        codes = {workshop.pick("supplies", "_supply_code", e)["_supply_code"] for e in supply_codes}
+        treatment.update(_supply_codes=sorted(codes), urgent=urgent)
         return {"planned_steps": len(codes)}
 
     def submit_treatment(treatment_id: str) -> Record:
@@ -352,19 +345,6 @@ def _draft_tools(workshop: _Workshop) -> list[Tool]:
 
 
 def _approval_tools(workshop: _Workshop) -> list[Tool]:
-    def withdraw_submission(submission_id: str) -> Record:
-        """Take back what was handed in and not decided yet; the repair is a draft again.
-
-        Args:
-            submission_id: Id of the undecided submission.
-
-        Returns:
-            The goal of the treatment that is a draft again.
-        """
-        treatment = workshop.treatment("_submission_id", submission_id, "submitted")
-        treatment["stage"] = "draft"
-        return {"reopened_goal": treatment["treatment_goal"]}
-
     def approve_submission(submission_id: str, reviewer_note: str) -> Record:
         """Give permission for a repair that was handed in; only senior people on duty can.
 
@@ -394,11 +374,10 @@ def _approval_tools(workshop: _Workshop) -> list[Tool]:
         """
         treatment = workshop.treatment("_permit_number", permit_number, "approved")
         item = workshop.pick("objects", "_loan_slip", treatment["_loan_slip"])
-        codes = treatment["_supply_codes"]
-        supplies = [workshop.pick("supplies", "_supply_code", code) for code in codes]
-        if dose_grams > min(supply["grams_left"] for supply in supplies):
+        used = [workshop.pick("supplies", "_supply_code", e) for e in treatment["_supply_codes"]]
+        if dose_grams > min(supply["grams_left"] for supply in used):
             raise ValueError(f"The store has no {dose_grams} grams of each planned supply.")
-        for supply in supplies:
+        for supply in used:
             supply["grams_left"] -= dose_grams
             gain = dose_grams if supply["material"] == item["material"] else 0
             item["condition_score"] = min(100, item["condition_score"] + gain)
@@ -420,7 +399,4 @@ def _approval_tools(workshop: _Workshop) -> list[Tool]:
         treatment.update(stage="closed", outcome=outcome)
         return {"report_number": workshop.code("RPT", treatment["_treatment_id"], outcome)}
 
-    return [withdraw_submission, approve_submission, apply_treatment, close_treatment]
-
-
-_GROUPS = (_staff_tools, _vault_tools, _draft_tools, _approval_tools)
+    return [approve_submission, apply_treatment, close_treatment]

@@ -19,6 +19,7 @@ from funreason_agents.schemas.tasks import AdvancedTool, CallTrace, OuterInput, 
 from funreason_agents.schemas.tools import ExecutedCall, ToolSpec
 from funreason_agents.schemas.trajectory import Attempt, Critique, Verdict
 from funreason_agents.verification.derivations import Facts, find_derivation
+from funreason_agents.verification.query_gate import ORDINALS, find_selections
 from funreason_agents.verification.values import is_distinctive, same_value, text_holds
 
 Json = dict[str, Any]
@@ -68,6 +69,7 @@ def make_advanced_tool(
             "description": specs[step.call.name].description,
             "arguments": step.call.arguments,
             "uses": _uses(step, facts),
+            "choices": [ORDINALS[position] for position in find_selections(step, trace.calls)],
             "result": step.result.content,
         }
         for step in trace.calls
@@ -227,10 +229,10 @@ def find_leaks(critique: Critique, task: TurnTask, attempt: Attempt) -> list[Any
     return leaks
 
 
-def find_missing_inputs(tool: AdvancedTool, needed: Sequence[tuple[str, Any, Json]]) -> list[str]:
+def find_missing_inputs(tool: AdvancedTool, needed: Sequence[tuple[str, Any]]) -> list[str]:
     """Return the parameters whose value no input of the advanced tool holds."""
     held = [leaf for each in tool.inputs for _, leaf in iterate_leaves(each.value)]
-    return [label for label, value, _ in needed if not any(same_value(value, h) for h in held)]
+    return [label for label, value in needed if not any(same_value(value, h) for h in held)]
 
 
 def to_openai_tool(tool: ToolSpec) -> Json:
@@ -255,7 +257,7 @@ def _brief(step: ExecutedCall) -> Json:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, sort_keys=True)
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _schema(model: type[BaseModel]) -> str:

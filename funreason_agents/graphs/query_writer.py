@@ -92,7 +92,7 @@ def _make_tool(environment: Environment, roles: RoleModels) -> Node:
             tool = make_advanced_tool(roles.tooling, trace, environment.tools, facts)
         except ModelOutputError:
             return {**update, "rejection": "unparseable_answer"}
-        needed = list(supplied_leaves(trace, environment.tools, facts))
+        needed = list(supplied_leaves(trace, environment.tools))
         if find_missing_inputs(tool, needed):
             return {**update, "rejection": "incomplete_advanced_tool"}
         return {**update, "advanced_tool": tool.to_json()}

@@ -102,5 +102,18 @@ def _iterate(
         yield pointer, field, container, value
 
 
+def find_choices(content: Any, pointer: str) -> list[tuple[int, int]]:
+    """Return (position, length) for every list of several items that `pointer` passes through."""
+    choices = []
+    for part in pointer.split("/")[1:]:
+        if isinstance(content, list):
+            if len(content) > 1:
+                choices.append((int(part), len(content)))
+            content = content[int(part)]
+        elif isinstance(content, dict):
+            content = content.get(part.replace("~1", "/").replace("~0", "~"))
+    return choices
+
+
 def _escape(key: str) -> str:
     return key.replace("~", "~0").replace("/", "~1")

@@ -70,6 +70,8 @@ class Situation:
     def _take_value(self, tool: str, edges: Sequence[ToolEdge], taken: set[str]) -> bool:
         """Reserve a value for one parameter, so that two parameters need two values."""
         for value in edge_values(edges, self.outputs):
+            if value.origin.kind == "history" and not edges[0].necessary:
+                continue  # a look-up is worth asking for only if it is made in this turn
             place = f"{value.source}{value.origin.call}{value.origin.kind}{value.origin.path}"
             refused = exclusion_key(tool, edges[0].parameter or "", value.value)
             if place not in taken and refused not in self.excluded:

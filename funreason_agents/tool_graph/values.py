@@ -11,7 +11,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from funreason_agents.schemas.base import canonical_json, iterate_values
+from funreason_agents.schemas.base import canonical_json, find_choices, iterate_values
 from funreason_agents.schemas.tools import ExecutedCall, Origin
 
 MAX_STATE_VALUES = 4000
@@ -32,14 +32,26 @@ class Value:
     """The tool whose output it is."""
 
 
+MAX_CHOICE = 3
+"""Items of a list that a request can tell apart in words: the first, the second, the third."""
+
+
 def output_values(calls: Sequence[ExecutedCall], kind: str = "output") -> list[Value]:
-    """Return every value that successful `calls` gave, latest call first."""
+    """Return the values that successful `calls` gave and a request can lead to, latest call first.
+
+    A value in a list of several is one of a choice: of this turn's outputs the first few can be
+    asked for in words, of earlier turns none.
+    """
     found = []
     for number in range(len(calls) - 1, -1, -1):
         step = calls[number]
         if step.result.is_error:
             continue
-        for pointer, field, container, value in iterate_values(step.result.content):
+        content = step.result.content
+        for pointer, field, container, value in iterate_values(content):
+            places = [place for place, _ in find_choices(content, pointer)]
+            if any(place >= (MAX_CHOICE if kind == "output" else 0) for place in places):
+                continue
             origin = Origin(kind="output", call=number, path=pointer)
             if kind == "history":
                 origin = Origin(kind="history", path=pointer)

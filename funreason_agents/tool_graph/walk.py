@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from funreason_agents.environments.base import Environment, EnvSession
 from funreason_agents.schemas.base import canonical_json
-from funreason_agents.schemas.tools import ExecutedCall, ToolGraph
+from funreason_agents.schemas.tools import ExecutedCall, Origin, ToolEdge, ToolGraph
 from funreason_agents.tool_graph.arguments import Sources, edge_values, exclusion_key, sample_call
 from funreason_agents.tool_graph.execution import PlannedCall, execute
 from funreason_agents.tool_graph.sampler import Situation, sample_next, state_ancestors
@@ -57,8 +57,8 @@ class Walk:
             EnvError: the environment broke.
         """
         self._satisfied = {s.call.name for s in self.history if not s.result.is_error}
-        self._known = state_values(self.session.state())
-        self._known = [*output_values(self.history, kind="history"), *self._known]
+        earlier = [_as_known(value) for value in output_values(self.history, kind="history")]
+        self._known = [*earlier, *state_values(self.session.state())]
         while not self._is_complete():
             if len(self.done) >= self.max_calls:
                 return None if self._reached() else "too_long"
@@ -108,12 +108,26 @@ class Walk:
     def _draw(self, name: str) -> PlannedCall | None:
         groups = self._situation().groups(name).values()
         bound = {
-            edges[0].parameter: edge_values(edges, self._outputs())
+            edges[0].parameter: self._bindable(edges)
             for edges in groups
             if edges[0].parameter is not None
         }
         sources = Sources(known=self._known, bound=bound, excluded=self._excluded)
         return sample_call(self.environment.tool(name), sources, self.generator)
+
+    def _bindable(self, edges: Sequence[ToolEdge]) -> list[Value]:
+        """Return the outputs that may fill a parameter; those of earlier turns only if they must.
+
+        Where earlier turns gave several, the user has to say which one is meant.
+        """
+        values = edge_values(edges, self._outputs())
+        new = [value for value in values if value.origin.kind == "output"]
+        old = [value for value in values if value.origin.kind == "history"]
+        if not edges[0].necessary:
+            return new
+        if len({canonical_json(value.value) for value in old}) > 1:
+            old = [_as_known(value) for value in old]
+        return [*new, *old]
 
     def _try(self, call: PlannedCall) -> bool:
         """Execute `call`; on refusal undo it, and learn from it."""
@@ -148,3 +162,8 @@ class Walk:
                 parameter = pointer[1:]
                 key = exclusion_key(call.name, parameter, call.arguments[parameter])
                 self._excluded.add(key)
+
+
+def _as_known(value: Value) -> Value:
+    """Return a value of an earlier turn as one that the user states."""
+    return replace(value, origin=Origin(kind="state", path=value.origin.path))

@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from funreason_agents.schemas.base import iterate_leaves, resolve_pointer
+from funreason_agents.schemas.base import find_choices, iterate_leaves, resolve_pointer
 from funreason_agents.schemas.tasks import CallTrace
 from funreason_agents.schemas.tools import ExecutedCall, Origin, ToolSpec
-from funreason_agents.schemas.words import split_identifier
+from funreason_agents.schemas.words import humanize, split_identifier
 from funreason_agents.verification.derivations import Facts, find_derivation
-from funreason_agents.verification.values import is_distinctive, is_trivial, same_value, text_holds
+from funreason_agents.verification.values import is_distinctive, is_trivial, text_holds
 
 _CALL_SYNTAX = re.compile(r"\b[A-Za-z_]\w*\([^()\n]*[=,\"'\d][^()\n]*\)")
 
@@ -31,35 +31,48 @@ def find_query_problems(
     if _CALL_SYNTAX.search(query):
         problems.append("it contains call syntax")
     told = facts.add_text(query)
-    for label, value, schema in supplied_leaves(trace, tools, facts):
-        if find_derivation(value, told, schema) is None:
+    for label, value in supplied_leaves(trace, tools):
+        if find_derivation(value, told) is None:
             problems.append(f"the value for {label!r} is missing: {value!r}")
     problems += [f"it reveals {v!r}, which only a tool can know" for v in _revealed(query, trace, facts)]
     return problems
 
 
-def supplied_leaves(
-    trace: CallTrace, tools: Sequence[ToolSpec], facts: Facts
-) -> Iterator[tuple[str, Any, dict[str, Any]]]:
-    """Yield (parameter, leaf, schema) for what the user must supply.
+ORDINALS = ("first", "second", "third")
 
-    That is every leaf of the gold arguments that no earlier result gives and that is not the
-    schema's default.
+
+def supplied_leaves(
+    trace: CallTrace, tools: Sequence[ToolSpec]
+) -> Iterator[tuple[str, Any]]:
+    """Yield (words for it, leaf) for everything that the user must supply.
+
+    That is every leaf of the gold arguments that comes from no result and is not the schema's
+    default; and which item is meant, where a value is taken from a list of several.
     """
     specs = {tool.name: tool for tool in tools}
     for step in trace.calls:
+        schemas = specs[step.call.name].properties
         for pointer, value in iterate_leaves(step.call.arguments):
             origin = find_origin(step, pointer)
-            if origin is not None and origin.kind == "output":
+            if origin is not None and origin.kind in ("output", "history"):
                 continue
             parameter = pointer.split("/")[1]
-            schema = dict(specs[step.call.name].properties.get(parameter, {}))
-            if any(same_value(value, leaf) for leaf in facts.leaves):
-                continue
+            schema = schemas.get(parameter, {})
             if is_trivial(value) or ("default" in schema and schema["default"] == value):
                 continue
-            # Options of a schema are known to the model, but which one is meant is not.
-            yield parameter, value, {}
+            yield humanize(parameter), value
+        for position in find_selections(step, trace.calls):
+            yield "choice among the results", ORDINALS[position]
+
+
+def find_selections(step: ExecutedCall, calls: Sequence[ExecutedCall]) -> list[int]:
+    """Return the positions of the list items that a call's arguments are taken from."""
+    return [
+        position
+        for origin in step.origins.values()
+        if origin.kind == "output" and origin.call is not None
+        for position, _ in find_choices(calls[origin.call].result.content, origin.path or "")
+    ]
 
 
 def find_origin(step: ExecutedCall, pointer: str) -> Origin | None:

@@ -12,6 +12,7 @@ _OPENERS = ("", "Hi! ", "Hello, ", "Quick request: ", "Good day. ", "One more th
 _LEADS = ("Please {0}", "Could you {0}", "I need you to {0}", "I would like you to {0}")
 _NEXT = ("Then {0}", "After that, {0}", "Also {0}", "And {0}")
 _CLOSERS = ("", " Thanks!", " Thank you.", "")
+_CHOICE = "choice among the results"
 _QUOTED = re.compile(r"identifier '([^']+)'")
 
 
@@ -26,6 +27,10 @@ def fold_calls(data: dict[str, Any]) -> dict[str, Any]:
             {"label": humanize(name), "value": value, "description": effects[served]}
             for name, value in call["arguments"].items()
             if name not in call["uses"]
+        ]
+        inputs += [
+            {"label": _CHOICE, "value": choice, "description": effects[served]}
+            for choice in call.get("choices", ())
         ]
     return {
         "name": "_and_".join(calls[number]["tool"] for number in requests)[:60] + "_composite",
