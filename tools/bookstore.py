@@ -69,7 +69,7 @@ class Bookstore:
                 "author": authors[i % len(authors)],
                 "pages": rng.randint(120, 780),
                 "price": rng.randint(8, 39) + 0.5 * rng.randint(0, 1),
-                "_stock": {b["_branch_code"]: rng.randint(2, 7) for b in self._state["branches"]},
+                "_stock": {b["_branch_code"]: rng.randint(3, 8) for b in self._state["branches"]},
             }
             for i, (isbn, title) in enumerate(zip(isbns, titles, strict=True))
         ]

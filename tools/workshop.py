@@ -1,8 +1,7 @@
 """A museum's conservation workshop: plain functions bound to one session by a factory.
 
-Staff start a shift, check objects out of the vault, open a treatment, plan it, hand it in for
-approval, carry it out and close it. Looking things up needs no shift. Keys of the state that
-start with an underscore hold what no one knows by heart, such as object codes: it takes a look-up.
+Staff start a shift, check objects out, and open, plan, submit, approve, apply, close treatments.
+Keys of the state that start with an underscore hold codes that take a look-up; no one knows them.
 
 Load it with ``funreason explore tools/workshop.py:open_workshop``.
 """
@@ -11,7 +10,7 @@ import copy
 import hashlib
 import random
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
@@ -19,11 +18,10 @@ from funreason_agents import ToolSession
 
 Record = dict[str, Any]
 Tool = Callable[..., Record]
-Material = Literal["wood", "textile", "paper", "ceramic"]
 Stage = Literal["draft", "submitted", "approved", "treated"]
 Outcome = Literal["stable", "keep watching", "failed"]
-Codes = Annotated[list[str], Field(min_length=1, max_length=4)]
 Grams = Annotated[int, Field(ge=1, le=20)]
+Codes = Annotated[list[str], Field(min_length=1, max_length=4)]
 
 _ID_ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 _STAFF = ("Ottoline Reyes", "Bashir Lund", "Celeste Oyelaran", "Piotr Hamasaki", "Wren Dufour")
@@ -40,13 +38,8 @@ _SUPPLIES = {
     "paper": ("wheat paste", "mulberry tissue", "chalk water"),
     "ceramic": ("acrylic resin", "fill plaster", "glass beads"),
 }
-# Which code takes a treatment on from a stage.
-_NEXT_CODE = {
-    "draft": "_treatment_id",
-    "submitted": "_submission_id",
-    "approved": "_permit_number",
-    "treated": "_treatment_id",
-}
+_CODES = ("_treatment_id", "_submission_id", "_permit_number", "_treatment_id")
+_NEXT_CODE = dict(zip(get_args(Stage), _CODES, strict=True))  # to go on from each stage
 _GOALS = (
     "Stop the flaking before the autumn show.",
     "Make it safe to travel to the partner museum.",
@@ -126,7 +119,7 @@ class _Workshop:
         """Return the record whose key equals the value, ignoring letter case, or raise."""
         records: list[Record] = self.state[table]
         for record in records:
-            if str(record.get(key, "")).casefold() == value.strip().casefold():
+            if record.get(key) and record[key].casefold() == value.strip().casefold():
                 return record
         raise LookupError(f"The workshop has no {key.strip('_').replace('_', ' ')} {value!r}.")
 
@@ -150,15 +143,13 @@ class _Workshop:
 
     def treatments_of(self, item: Record) -> list[Record]:
         """Return the treatments of an object's current loan: one at most."""
-        slip = item["_loan_slip"]
-        return [each for each in self.state["treatments"] if each["_loan_slip"] == slip]
+        return [e for e in self.state["treatments"] if e["_loan_slip"] == item["_loan_slip"]]
 
     def begin(self, item: Record, treatment_goal: str) -> Record:
-        """Open a treatment of an object that is checked out."""
+        """Open a treatment; they are kept sorted so that equal worlds dump equally."""
         treatment = {"_treatment_id": self.code("TRT", item["_loan_slip"]), "stage": "draft"}
         treatment.update(treatment_goal=treatment_goal, _loan_slip=item["_loan_slip"])
         self.state["treatments"].append(treatment)
-        # Sorted, so that equal worlds dump equally whatever came first.
         self.state["treatments"].sort(key=lambda each: each["_treatment_id"])
         return treatment
 
@@ -206,8 +197,7 @@ def _vault_tools(workshop: _Workshop) -> list[Tool]:
             The object id, the material and the condition score from 0 (ruined) to 100 (perfect).
         """
         item = workshop.pick("objects", "object_title", object_title)
-        shown = {key: item[key] for key in ("material", "condition_score")}
-        return {"object_id": item["_object_id"], **shown}
+        return {key.lstrip("_"): item[key] for key in ("_object_id", "material", "condition_score")}
 
     def compare_conditions(object_id: str, other_object_id: str) -> Record:
         """Tell which of two different museum pieces is in the worse shape, and by how much.
@@ -226,7 +216,7 @@ def _vault_tools(workshop: _Workshop) -> list[Tool]:
         difference = better["condition_score"] - worse["condition_score"]
         return {"worse_object": worse["object_title"], "score_difference": difference}
 
-    def list_supplies(material: Material) -> Record:
+    def list_supplies(material: Literal["wood", "textile", "paper", "ceramic"]) -> Record:
         """List what the store keeps for working on pieces made of a given stuff.
 
         Args:
@@ -288,9 +278,8 @@ def _draft_tools(workshop: _Workshop) -> list[Tool]:
         treatments = []
         for each in workshop.state["treatments"]:
             if each["stage"] in (_NEXT_CODE if stage is None else (stage,)):
-                shown = {key: each[key] for key in ("treatment_goal", "stage")}
-                key = _NEXT_CODE[each["stage"]]
-                treatments.append({**shown, key.lstrip("_"): each[key]})
+                keys = ("treatment_goal", "stage", _NEXT_CODE[each["stage"]])
+                treatments.append({key.lstrip("_"): each[key] for key in keys})
         return {"treatments": treatments[:6]}
 
     def open_treatment(loan_slip: str, treatment_goal: str) -> Record:
@@ -372,18 +361,17 @@ def _approval_tools(workshop: _Workshop) -> list[Tool]:
         Returns:
             The treatment's id and the new condition score of the object.
         """
-        treatment = workshop.treatment("_permit_number", permit_number, "approved")
-        item = workshop.pick("objects", "_loan_slip", treatment["_loan_slip"])
-        used = [workshop.pick("supplies", "_supply_code", e) for e in treatment["_supply_codes"]]
+        plan = workshop.treatment("_permit_number", permit_number, "approved")
+        item = workshop.pick("objects", "_loan_slip", plan["_loan_slip"])
+        used = [workshop.pick("supplies", "_supply_code", e) for e in plan["_supply_codes"]]
         if dose_grams > min(supply["grams_left"] for supply in used):
             raise ValueError(f"The store has no {dose_grams} grams of each planned supply.")
         for supply in used:
             supply["grams_left"] -= dose_grams
             gain = dose_grams if supply["material"] == item["material"] else 0
             item["condition_score"] = min(100, item["condition_score"] + gain)
-        treatment["stage"] = "treated"
-        score = item["condition_score"]
-        return {"treatment_id": treatment["_treatment_id"], "condition_score": score}
+        plan["stage"] = "treated"
+        return {"treatment_id": plan["_treatment_id"], "condition_score": item["condition_score"]}
 
     def close_treatment(treatment_id: str, outcome: Outcome) -> Record:
         """Finish the record of a repair that was carried out, which frees the museum piece.

@@ -6,6 +6,7 @@ here, once: argument validation, typed results, history, state hashes, snapshot 
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,10 @@ from jsonschema.exceptions import SchemaError, best_match
 from funreason_agents.errors import ConfigurationError, EnvError, ReplayMismatchError, boundary
 from funreason_agents.schemas.base import canonical_json, content_hash
 from funreason_agents.schemas.tools import ToolCall, ToolResult, ToolSpec
+
+
+REBUILDS = 3
+"""How often one operation rebuilds its session, when other sessions keep ending its process."""
 
 
 class BackendLostError(EnvError):
@@ -33,7 +38,10 @@ class Backend(Protocol):
         """Return the whole state as JSON: equal dumps mean equal future behaviour."""
 
     def load_state(self, state: Any) -> bool:
-        """Load a dumped state in place; return False if this world cannot."""
+        """Load a dumped state in place; return False if this world cannot.
+
+        `state` belongs to the caller: it must be copied, neither changed nor kept.
+        """
 
     def close(self) -> None:
         """Release what the copy holds."""
@@ -59,31 +67,36 @@ class EnvSession:
         self._backend = environment.open_backend(seed)
         self._state: Any = None
         self._hash: str | None = None
+        self._broken = False
+        self._closed = False
 
     def call(self, call: ToolCall) -> ToolResult:
         """Execute `call`. What the tool refuses comes back as a result with `is_error`.
 
         Raises:
             EnvError: the world broke: it hung, crashed, or returned something that is not JSON.
+                The session then goes on from where it stood before the call.
         """
         problem = self._environment.find_problem(call)
         if problem is not None:
             return ToolResult(call_id=call.id, content={"error": problem}, is_error=True)
-        arguments = copy.deepcopy(call.arguments)
-        self._hash = self._state = None
-        content, is_error = self._guarded(lambda backend: backend.call(call.name, arguments))
+
+        def run(backend: Backend) -> tuple[Any, bool]:
+            content, is_error = backend.call(call.name, copy.deepcopy(call.arguments))
+            _check_json(content, call.name)
+            return content, is_error
+
         try:
-            canonical_json(content)
-        except (TypeError, ValueError) as exc:
-            msg = f"tool {call.name!r} returned something that is not JSON ({exc}); return JSON"
-            raise EnvError(msg) from exc
+            content, is_error = self._guarded(run, f"call tool {call.name!r}")
+        finally:
+            self._hash = self._state = None
         self.calls = (*self.calls, call)
         return ToolResult(call_id=call.id, content=content, is_error=is_error)
 
     def state(self) -> Any:
         """Return the visible state as JSON; do not change it."""
         if self._hash is None:
-            self._state = self._guarded(lambda backend: backend.dump_state())
+            self._state = self._guarded(lambda backend: backend.dump_state(), "dump the state")
             with boundary(EnvError, "hash the state; `dump_state` must return JSON"):
                 self._hash = content_hash(self._state)
         return self._state
@@ -104,13 +117,12 @@ class EnvSession:
         Raises:
             ReplayMismatchError: the state hash differs from the snapshot's.
         """
-        self.seed = snapshot.seed
+        self.seed, self.calls = snapshot.seed, snapshot.calls
         self._hash = self._state = None
-        state = copy.deepcopy(snapshot.state)
-        loaded = self._guarded(lambda backend: backend.load_state(state), history=snapshot.calls)
+        loaded = self._guarded(lambda backend: backend.load_state(snapshot.state), "load a state")
         if not loaded:
-            self._reopen(snapshot.calls)
-        self.calls = snapshot.calls
+            with boundary(EnvError, "replay calls"):
+                self._reopen()
         if self.state_hash() != snapshot.state_hash:
             how = "loading its state" if loaded else f"replaying {len(snapshot.calls)} calls"
             msg = (
@@ -121,25 +133,41 @@ class EnvSession:
 
     def close(self) -> None:
         """Release the live copy."""
-        self._backend.close()
+        if not self._closed:
+            self._closed = True
+            with boundary(EnvError, f"close environment {self._environment.id!r}"):
+                self._backend.close()
 
-    def _guarded(
-        self,
-        action: Callable[[Backend], Any],
-        history: tuple[ToolCall, ...] | None = None,
-    ) -> Any:
-        """Run `action`; where the backend's process is gone, rebuild the session and retry once."""
-        try:
-            return action(self._backend)
-        except BackendLostError:
-            self._reopen(self.calls if history is None else history)
-            return action(self._backend)
+    def _guarded(self, run: Callable[[Backend], Any], action: str) -> Any:
+        """Run `run`; where the backend is gone or not to be trusted, rebuild the session first."""
+        for attempt in range(REBUILDS + 1):
+            try:
+                with boundary(EnvError, action):
+                    if self._broken:
+                        self._reopen()
+                    return run(self._backend)
+            except BaseException as exc:
+                # A tool may have done half of its work, of which the history knows nothing.
+                self._broken = True
+                if not isinstance(exc, BackendLostError) or attempt == REBUILDS:
+                    raise
+        raise AssertionError
 
-    def _reopen(self, calls: Sequence[ToolCall]) -> None:
-        self._backend.close()
+    def _reopen(self) -> None:
+        """Replace the backend by a fresh one that has executed the session's calls."""
+        self._broken = True
+        with contextlib.suppress(Exception):  # it is given up, whatever state it is in
+            self._backend.close()
         self._backend = self._environment.open_backend(self.seed)
-        for call in calls:
+        for call in self.calls:
             self._backend.call(call.name, copy.deepcopy(call.arguments))
+        if self._hash is not None and content_hash(self._backend.dump_state()) != self._hash:
+            msg = (
+                f"environment {self._environment.id!r}: it had to be opened again, and replaying "
+                f"{len(self.calls)} calls from seed {self.seed} gave another state hash"
+            )
+            raise ReplayMismatchError(msg)
+        self._broken = self._closed = False
 
 
 class Environment:
@@ -200,6 +228,10 @@ class Environment:
         validator = self._validators.get(call.name)
         if validator is None:
             return f"unknown tool {call.name!r}"
+        try:
+            canonical_json(call.arguments).encode()
+        except (TypeError, ValueError) as exc:
+            return f"invalid arguments: they are not JSON ({exc})"
         error = best_match(validator.iter_errors(call.arguments))
         if error is None:
             return None
@@ -252,6 +284,14 @@ class Environment:
         return environment_from_worker(
             command=command, id=id, timeout=timeout, max_workers=max_workers
         )
+
+
+def _check_json(content: Any, tool: str) -> None:
+    try:
+        canonical_json(content).encode()
+    except (TypeError, ValueError) as exc:
+        msg = f"tool {tool!r} returned something that is not JSON ({exc}); return JSON"
+        raise EnvError(msg) from exc
 
 
 def _make_validator(tool: ToolSpec) -> Draft202012Validator:

@@ -151,7 +151,7 @@ def take_step(
         "critiques": [critique.to_json() for critique in critiques],
     }
     prompt = render_prompt("reasoning", notes=_json(notes))
-    bound = model.bind_tools([to_openai_tool(tool) for tool in tools])
+    bound = model.bind_tools([tool.to_function() for tool in tools])
     return call_model(bound, [SystemMessage(prompt), *chat])
 
 
@@ -233,18 +233,6 @@ def find_missing_inputs(tool: AdvancedTool, needed: Sequence[tuple[str, Any]]) -
     """Return the parameters whose value no input of the advanced tool holds."""
     held = [leaf for each in tool.inputs for _, leaf in iterate_leaves(each.value)]
     return [label for label, value in needed if not any(same_value(value, h) for h in held)]
-
-
-def to_openai_tool(tool: ToolSpec) -> Json:
-    """Return `tool` in the form that chat models and training rows advertise tools in."""
-    return {
-        "type": "function",
-        "function": {
-            "name": tool.name,
-            "description": tool.description,
-            "parameters": tool.parameters,
-        },
-    }
 
 
 def _brief(step: ExecutedCall) -> Json:

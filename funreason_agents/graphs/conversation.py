@@ -1,16 +1,14 @@
-"""The conversation as state, as chat messages, as facts, and as a session's history."""
+"""The conversation as state, as chat messages, and as executed calls."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
-from funreason_agents.schemas.tools import ExecutedCall, ToolCall, ToolResult
-from funreason_agents.schemas.trajectory import Message
-from funreason_agents.verification.derivations import Facts, facts_of
+from funreason_agents.schemas.tools import ExecutedCall, ToolResult
+from funreason_agents.schemas.trajectory import Message, calls_of, parse_result
 
 Json = dict[str, Any]
 
@@ -51,34 +49,15 @@ def _to_chat(message: Message) -> BaseMessage:
     return AIMessage(message.content, tool_calls=calls)
 
 
-def parse_content(text: str) -> Any:
-    """Return the content that `result_text` wrote."""
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text
-
-
-def to_facts(messages: Sequence[Message]) -> Facts:
-    """Return what the conversation said and showed."""
-    contents = [parse_content(m.content) for m in messages if m.role == "tool"]
-    return facts_of(messages, contents)
-
-
-def executed_calls(messages: Sequence[Message]) -> tuple[ToolCall, ...]:
-    """Return the calls of the conversation, in order."""
-    return tuple(call for message in messages for call in message.tool_calls)
-
-
 def to_history(messages: Sequence[Message]) -> list[ExecutedCall]:
     """Return the calls of the conversation with their results; state hashes are not known."""
-    calls = {call.id: call for message in messages for call in message.tool_calls}
+    calls = {call.id: call for call in calls_of(messages)}
     history = []
     for message in messages:
         call = calls.get(message.tool_call_id or "")
         if message.role != "tool" or call is None:
             continue
-        content = parse_content(message.content)
+        content = parse_result(message.content)
         result = ToolResult(call_id=call.id, content=content, is_error=message.is_error)
         history.append(ExecutedCall(call=call, result=result, state_before="", state_after=""))
     return history

@@ -14,10 +14,11 @@ from langgraph.runtime import Runtime
 from funreason_agents.config import SynthesisContext
 from funreason_agents.environments.base import Environment
 from funreason_agents.environments.sessions import SessionPool
-from funreason_agents.graphs.conversation import executed_calls, from_state, to_history
+from funreason_agents.graphs.conversation import from_state, to_history
 from funreason_agents.graphs.state import ExplorerInput, ExplorerOutput, ExplorerState, Json
 from funreason_agents.schemas.tasks import CallTrace
 from funreason_agents.schemas.tools import ExecutedCall, ToolGraph
+from funreason_agents.schemas.trajectory import calls_of
 from funreason_agents.seeding import derive_seed, rng
 from funreason_agents.tool_graph.build import tool_graph_of
 from funreason_agents.tool_graph.coverage import plan_target
@@ -111,7 +112,7 @@ def _walk(environment: Environment, pool: SessionPool) -> Node:
         write = get_stream_writer()
         with pool.lease(
             state["environment_seed"],
-            executed_calls(conversation),
+            calls_of(conversation),
             state_hash=state.get("state_hash"),
         ) as session:
             start = session.snapshot()
@@ -143,7 +144,7 @@ def _minimise(environment: Environment, pool: SessionPool) -> Node:
         target = state["target"]
         first = next(n for n, step in enumerate(walk) if step.call.name == target)
         conversation = from_state(state.get("conversation", []))
-        with pool.lease(state["environment_seed"], executed_calls(conversation)) as session:
+        with pool.lease(state["environment_seed"], calls_of(conversation)) as session:
             start = session.snapshot()
             result = minimise(session, start, walk, range(first, len(walk)))
             session.restore(start)

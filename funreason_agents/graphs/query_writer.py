@@ -14,12 +14,13 @@ from funreason_agents.config import SynthesisContext
 from funreason_agents.environments.base import Environment
 from funreason_agents.errors import ModelOutputError
 from funreason_agents.graphs.agents import find_missing_inputs, make_advanced_tool, write_query
-from funreason_agents.graphs.conversation import from_state, to_facts
+from funreason_agents.graphs.conversation import from_state
 from funreason_agents.graphs.retry import MODEL_RETRY
 from funreason_agents.graphs.state import Json, WriterInput, WriterOutput, WriterState
 from funreason_agents.models.factory import ModelLike, RoleModels, load_models
 from funreason_agents.schemas.tasks import AdvancedTool, CallTrace, TurnTask
 from funreason_agents.seeding import rng
+from funreason_agents.verification.derivations import facts_of
 from funreason_agents.verification.query_gate import find_query_problems, supplied_leaves
 
 Node = Callable[[WriterState, Runtime[SynthesisContext]], Json]
@@ -86,7 +87,7 @@ def _after_gate(state: WriterState) -> str:
 def _make_tool(environment: Environment, roles: RoleModels) -> Node:
     def make_tool(state: WriterState, runtime: Runtime[SynthesisContext]) -> Json:
         trace = CallTrace.model_validate(state["call_trace"])
-        facts = to_facts(from_state(state.get("conversation", [])))
+        facts = facts_of(from_state(state.get("conversation", [])))
         update: Json = {"turn_task": None, "rejection": None, "problems": [], "query_rounds": 0}
         try:
             tool = make_advanced_tool(roles.tooling, trace, environment.tools, facts)
@@ -140,7 +141,7 @@ def _gate(environment: Environment) -> Node:
     def gate(state: WriterState, runtime: Runtime[SynthesisContext]) -> Json:
         context = SynthesisContext.resolve(runtime.context)
         trace = CallTrace.model_validate(state["call_trace"])
-        facts = to_facts(from_state(state.get("conversation", [])))
+        facts = facts_of(from_state(state.get("conversation", [])))
         problems = find_query_problems(state["query"], trace, environment.tools, facts)
         if problems:
             spent = state["query_rounds"] >= context.query_rounds

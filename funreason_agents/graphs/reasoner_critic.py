@@ -17,13 +17,12 @@ from langgraph.runtime import Runtime
 
 from funreason_agents.config import SynthesisContext
 from funreason_agents.environments.base import Environment
+from funreason_agents.environments.execution import replay_calls
 from funreason_agents.environments.sessions import SessionPool
 from funreason_agents.graphs.agents import criticise, take_step
 from funreason_agents.graphs.conversation import (
-    executed_calls,
     from_state,
     to_chat,
-    to_facts,
 )
 from funreason_agents.graphs.retry import MODEL_RETRY
 from funreason_agents.graphs.state import Json, ReasonerInput, ReasonerOutput, ReasonerState
@@ -31,9 +30,17 @@ from funreason_agents.models.calls import split_reasoning
 from funreason_agents.models.factory import ModelLike, RoleModels, load_models
 from funreason_agents.schemas.tasks import TurnTask
 from funreason_agents.schemas.tools import ExecutedCall, ToolCall
-from funreason_agents.schemas.trajectory import Attempt, Critique, Message, Verdict
-from funreason_agents.verification.checks import TurnCase, result_text
-from funreason_agents.verification.verdict import judge_turn, replay_calls
+from funreason_agents.schemas.trajectory import (
+    Attempt,
+    Critique,
+    Message,
+    Verdict,
+    calls_of,
+    result_text,
+)
+from funreason_agents.verification.checks import TurnCase, check_replays
+from funreason_agents.verification.derivations import facts_of
+from funreason_agents.verification.verdict import judge_turn
 
 Node = Callable[[ReasonerState, Runtime[SynthesisContext]], Json]
 
@@ -128,7 +135,7 @@ def _reason(environment: Environment, roles: RoleModels) -> Node:
         critiques = [Critique.model_validate(item) for item in state.get("critiques", [])]
         chat = [*to_chat(conversation), HumanMessage(task.query), *to_chat(said)]
         answer = take_step(roles.reasoning, task, environment.tools, chat, critiques)
-        number = len(executed_calls(conversation)) + len(executed_calls(said))
+        number = len(calls_of(conversation)) + len(calls_of(said))
         messages = [*said, _to_message(answer, number)]
         return {
             "messages": [message.to_json() for message in messages],
@@ -158,7 +165,7 @@ def _act(pool: SessionPool) -> Node:
     def act(state: ReasonerState, runtime: Runtime[SynthesisContext]) -> Json:
         task = TurnTask.model_validate(state["turn_task"])
         done = _executed(state)
-        history = executed_calls(from_state(state.get("conversation", [])))
+        history = calls_of(from_state(state.get("conversation", [])))
         before = done[-1].state_after if done else task.trace.state_before
         with pool.lease(
             task.trace.seed, [*history, *(step.call for step in done)], state_hash=before
@@ -201,13 +208,13 @@ def _verify(environment: Environment, pool: SessionPool) -> Node:
             trace=task.trace,
             messages=messages,
             executed=attempt.executed,
-            before=to_facts(conversation),
+            before=facts_of(conversation),
             mode=context.match_mode,
         )
-        history = executed_calls(conversation)
+        history = calls_of(conversation)
         with pool.lease(task.trace.seed, history, branch="replay") as fresh:
             replayed = replay_calls(fresh, [step.call for step in executed])
-        verdict = judge_turn(case, replayed)
+        verdict = judge_turn(case, check_replays(executed, replayed))
         spent = state["round"] >= context.critic_rounds
         return {
             "attempt": attempt.to_json(),

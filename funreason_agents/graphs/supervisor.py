@@ -76,7 +76,7 @@ def create_supervisor(
     builder.add_node("query_writer", as_node(writer, read=_ask_writer, write=_take))
     builder.add_node("reasoner_critic", as_node(reasoner, read=_ask_reasoner, write=_take))
     builder.add_node("settle_turn", _settle_turn)
-    builder.add_node("assemble", _assemble(environment))
+    builder.add_node("assemble", _assemble(environment, roles))
     builder.add_edge(START, "plan")
     builder.add_edge("plan", "environment_explorer")
     builder.add_conditional_edges(
@@ -216,7 +216,7 @@ def _after_turn(state: SupervisorState, runtime: Runtime[SynthesisContext]) -> s
     return "environment_explorer"
 
 
-def _assemble(environment: Environment) -> Callable[..., Json]:
+def _assemble(environment: Environment, roles: RoleModels) -> Callable[..., Json]:
     def assemble(
         state: SupervisorState, runtime: Runtime[SynthesisContext], config: RunnableConfig
     ) -> Json:
@@ -226,6 +226,8 @@ def _assemble(environment: Environment) -> Callable[..., Json]:
         trajectory = Trajectory(
             thread_id=str(config.get("configurable", {}).get("thread_id", "")),
             environment_id=environment.id,
+            tools_hash=environment.tools_hash,
+            models=roles.ids,
             environment_seed=state["environment_seed"],
             run_seed=state["seed"],
             index=state["index"],

@@ -32,6 +32,17 @@ class ToolSpec(Frozen):
         """The names of the parameters that must be given."""
         return tuple(self.parameters.get("required", ()))
 
+    def to_function(self) -> dict[str, Any]:
+        """Return the form in which models and training rows are told of it: OpenAI's function."""
+        return {
+            "type": "function",
+            "function": {
+                "name": self.name,
+                "description": self.description,
+                "parameters": self.parameters,
+            },
+        }
+
 
 class ToolCall(Frozen):
     """One invocation of a tool."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import Field
@@ -36,6 +38,24 @@ class Message(Frozen):
     """The tool said no. Only for tool messages."""
     trainable: bool = False
     """The reasoner wrote this message, and it was accepted. Never derived from the role."""
+
+
+def result_text(content: Any) -> str:
+    """Return a tool result as the text of its message: a string as it is, all else as JSON."""
+    return content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
+
+
+def parse_result(text: str) -> Any:
+    """Return the content that `result_text` wrote."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def calls_of(messages: Sequence[Message]) -> tuple[ToolCall, ...]:
+    """Return the tool calls of `messages`, in order."""
+    return tuple(call for message in messages for call in message.tool_calls)
 
 
 class Attempt(Frozen):
@@ -129,7 +149,10 @@ class Trajectory(Frozen):
 
     thread_id: str
     environment_id: str
+    tools_hash: str
     environment_seed: int
+    models: dict[str, str]
+    """Model id by role."""
     run_seed: int
     index: int
     status: Literal["accepted", "rejected"]

@@ -10,7 +10,7 @@ from typing import Any
 from funreason_agents.schemas.base import canonical_json
 from funreason_agents.schemas.tools import Origin, ToolEdge, ToolSpec
 from funreason_agents.schemas.words import match_field
-from funreason_agents.tool_graph.execution import PlannedCall
+from funreason_agents.environments.execution import PlannedCall
 from funreason_agents.tool_graph.values import (
     Value,
     fits,

@@ -11,7 +11,7 @@ from funreason_agents.environments.base import Environment
 from funreason_agents.schemas.base import iterate_values, pointer_field
 from funreason_agents.schemas.tools import Evidence, ToolEdge, ToolGraph, ToolSpec
 from funreason_agents.schemas.words import match_field
-from funreason_agents.tool_graph.execution import PlannedCall
+from funreason_agents.environments.execution import PlannedCall
 from funreason_agents.tool_graph.probe import Observations, probe
 from funreason_agents.tool_graph.values import fits, schema_type
 

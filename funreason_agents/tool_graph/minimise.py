@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from funreason_agents.environments.base import EnvSession, Snapshot
 from funreason_agents.schemas.base import canonical_json
 from funreason_agents.schemas.tools import ExecutedCall
-from funreason_agents.tool_graph.execution import execute_plan, keep_calls, to_plan
+from funreason_agents.environments.execution import execute_plan, keep_calls, to_plan
 
 
 def minimise(

@@ -18,7 +18,7 @@ from funreason_agents.errors import EnvError
 from funreason_agents.schemas.tools import ExecutedCall, ToolCall, ToolSpec
 from funreason_agents.seeding import rng
 from funreason_agents.tool_graph.arguments import Sources, candidates, sample_call
-from funreason_agents.tool_graph.execution import (
+from funreason_agents.environments.execution import (
     PlannedCall,
     execute,
     fill_outputs,

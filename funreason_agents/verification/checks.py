@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -186,8 +185,3 @@ def _difference(recorded: ExecutedCall, replayed: ExecutedCall) -> str:
     if canonical_json(recorded.result.content) != canonical_json(replayed.result.content):
         return "result"
     return "" if recorded.state_after == replayed.state_after else "state"
-
-
-def result_text(content: Any) -> str:
-    """Return a tool result as the text of its message."""
-    return content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from funreason_agents.schemas.base import iterate_leaves, pointer_field
-from funreason_agents.schemas.trajectory import Message
+from funreason_agents.schemas.trajectory import Message, parse_result
 from funreason_agents.verification.values import (
     date_forms,
     fold,
@@ -53,13 +53,12 @@ class Facts:
         return tuple(value for _, value in self.results)
 
 
-def facts_of(messages: Sequence[Message], contents: Sequence[Any]) -> Facts:
-    """Collect the facts of a conversation whose tool results have `contents`, in order."""
+def facts_of(messages: Sequence[Message]) -> Facts:
+    """Collect what a conversation said and showed."""
     facts = Facts()
-    remaining = iter(contents)
     for message in messages:
         if message.role == "tool":
-            facts = facts.add_result(next(remaining))
+            facts = facts.add_result(parse_result(message.content))
         elif message.content:
             facts = facts.add_text(message.content)
     return facts

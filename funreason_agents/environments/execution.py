@@ -66,6 +66,15 @@ def execute_plan(session: EnvSession, plan: Sequence[PlannedCall]) -> list[Execu
     return done
 
 
+def replay_calls(session: EnvSession, calls: Sequence[ToolCall]) -> list[ExecutedCall]:
+    """Execute `calls` as they are, refusals included, and return what each of them did.
+
+    Raises:
+        EnvError: the environment broke.
+    """
+    return [execute(session, PlannedCall(c.name, c.arguments), c.id) for c in calls]
+
+
 def fill_outputs(call: PlannedCall, done: Sequence[ExecutedCall]) -> PlannedCall | None:
     """Return `call` with every `output` leaf taken from `done`; None where one is absent."""
     arguments = copy.deepcopy(call.arguments)

@@ -1,0 +1,1 @@
+"""Care of finished records: what is kept apart from benchmarks before anybody trains on them."""

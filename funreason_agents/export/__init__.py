@@ -1,0 +1,1 @@
+"""From checkpoints to trajectories, records, rows and files."""

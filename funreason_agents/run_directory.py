@@ -1,0 +1,147 @@
+"""The directory of a run: its lock, checkpoint database, and files, each with clear errors."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from langgraph.checkpoint.sqlite import SqliteSaver
+
+from funreason_agents.errors import ConfigurationError, ExportError
+from funreason_agents.export.writer import write_text
+
+CHECKPOINTS, RECORDS, PROVENANCE, MANIFEST = (
+    "checkpoints.sqlite",
+    "records.jsonl",
+    "provenance.jsonl",
+    "run.json",
+)
+
+
+class RunDirectory:
+    """Names and opens the files of one run."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.checkpoints = self.path / CHECKPOINTS
+        self.records = self.path / RECORDS
+        self.provenance = self.path / PROVENANCE
+        self.manifest = self.path / MANIFEST
+
+    def read_manifest(self) -> dict[str, Any] | None:
+        """Return `run.json`, or None if there is none.
+
+        Raises:
+            ExportError: it is there but cannot be read.
+        """
+        try:
+            loaded = json.loads(self.manifest.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as exc:
+            msg = f"cannot read {str(self.manifest)!r}: {exc}; move it away to start anew"
+            raise ExportError(msg) from exc
+        assert isinstance(loaded, dict)
+        return loaded
+
+    def write_manifest(self, manifest: dict[str, Any]) -> None:
+        """Replace `run.json`."""
+        write_text(self.manifest, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+
+    @contextmanager
+    def claim(self, run: dict[str, Any]) -> Iterator[None]:
+        """Hold the directory for one process, and refuse one that holds another run.
+
+        Args:
+            run: What identifies the run; must equal the manifest's `run`, if there is one.
+
+        Raises:
+            ConfigurationError: the directory is in use, or holds another run.
+            ExportError: it cannot be written.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = (self.path / ".lock").open("w", encoding="utf-8")
+        except OSError as exc:
+            msg = f"cannot write to {str(self.path)!r}: {exc.strerror}; choose another --out"
+            raise ExportError(msg) from exc
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as exc:
+                msg = f"another process is working on {str(self.path)!r}; wait for it to end"
+                raise ConfigurationError(msg) from exc
+            self._require_same_run(run)
+            yield
+
+    def _require_same_run(self, run: dict[str, Any]) -> None:
+        manifest = self.read_manifest()
+        if manifest is None:
+            if self.checkpoints.exists() or self.records.exists():
+                msg = f"{str(self.path)!r} holds files but no run.json; choose another --out"
+                raise ConfigurationError(msg)
+            return
+        other = manifest.get("run", {})
+        differing = sorted(key for key in {*run, *other} if run.get(key) != other.get(key))
+        if differing:
+            shown = "; ".join(f"{k}: {other.get(k)!r} there, {run.get(k)!r} here" for k in differing)
+            msg = (
+                f"{str(self.path)!r} holds another run ({shown}). Choose another --out, "
+                "or repeat the line that made it to go on with it"
+            )
+            raise ConfigurationError(msg)
+
+    @contextmanager
+    def open_checkpointer(self) -> Iterator[SqliteSaver]:
+        """Open the checkpoint database.
+
+        Raises:
+            ExportError: it is corrupt, foreign, or cannot be written.
+        """
+        connection = None
+        try:
+            connection = sqlite3.connect(self.checkpoints, check_same_thread=False, timeout=30)
+            self._require_own_database(connection)
+            saver = SqliteSaver(connection)
+            saver.setup()
+            # Safe under `kill -9`; the default would sync to disk on every superstep.
+            connection.execute("PRAGMA synchronous=NORMAL")
+        except sqlite3.Error as exc:
+            if connection is not None:
+                connection.close()
+            raise database_error(self.checkpoints, exc) from exc
+        try:
+            yield saver
+        finally:
+            connection.close()
+
+    def _require_own_database(self, connection: sqlite3.Connection) -> None:
+        rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        tables = {row[0] for row in rows}
+        if tables and not {"checkpoints", "writes"} <= tables:
+            connection.close()
+            msg = (
+                f"{str(self.checkpoints)!r} is a database of something else (tables: "
+                f"{sorted(tables)}); choose another --out"
+            )
+            raise ExportError(msg)
+
+
+def database_error(path: Path, exc: sqlite3.Error) -> ExportError:
+    """Say what is wrong with a checkpoint database and what to do."""
+    text = str(exc)
+    if "full" in text:
+        advice = "free some space and run the same line again: it goes on where it stopped"
+    elif "readonly" in text or "unable to open" in text:
+        advice = "make the directory writable, or choose another --out"
+    else:
+        advice = (
+            "it is damaged or no checkpoint database. records.jsonl is untouched; move the database "
+            "and run.json away and run the same line again to make the missing records anew"
+        )
+    return ExportError(f"checkpoint database {str(path)!r}: {text}; {advice}")

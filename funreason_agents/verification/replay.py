@@ -1,0 +1,162 @@
+"""Replay a record in a fresh session and judge it anew, from the record alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from funreason_agents.environments.base import Environment, EnvSession
+from funreason_agents.environments.execution import PlannedCall, execute_plan, replay_calls
+from funreason_agents.errors import VerificationError
+from funreason_agents.schemas.base import Frozen, content_hash
+from funreason_agents.schemas.record import CertifiedTurn, TrainingRecord, make_record_id
+from funreason_agents.schemas.tasks import CallTrace
+from funreason_agents.schemas.tools import ExecutedCall
+from funreason_agents.schemas.trajectory import Check, Message, calls_of, result_text
+from funreason_agents.verification.checks import TurnCase
+from funreason_agents.verification.derivations import facts_of
+from funreason_agents.verification.verdict import judge_turn
+
+
+class Problem(Frozen):
+    """Something about a record that does not hold."""
+
+    turn: int | None
+    check: str
+    """Name of the failed check, or `record_id`, `tools`, `initial_state`, `turns`."""
+    details: dict[str, Any] = {}
+
+
+class RecordReport(Frozen):
+    """The outcome of replaying one record."""
+
+    record_id: str
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def reproduced(self) -> bool:
+        """True if the record replays and passes every check."""
+        return not self.problems
+
+
+def verify_record(record: TrainingRecord, environment: Environment) -> RecordReport:
+    """Replay `record` in a fresh session of `environment` and run every check on it.
+
+    The gold calls of the certificate are executed too, so the end state and the values that
+    flow between calls are compared with what really happens, not with what the record says.
+
+    Raises:
+        VerificationError: the record belongs to another environment, or to another version of
+            its tools.
+        EnvError: the environment broke.
+    """
+    _require_same_environment(record, environment)
+    problems = list(_find_outer_problems(record, environment))
+    turns = split_turns(record.messages)
+    if len(turns) != len(record.certificate.turns):
+        details = {"messages": len(turns), "certificate": len(record.certificate.turns)}
+        problems.append(Problem(turn=None, check="turns", details=details))
+        return RecordReport(record_id=record.id, problems=tuple(problems))
+    session = environment.open(record.certificate.environment_seed)
+    try:
+        if session.state_hash() != record.certificate.initial_state_hash:
+            problems.append(Problem(turn=None, check="initial_state"))
+        for number, (messages, certified) in enumerate(
+            zip(turns, record.certificate.turns, strict=True)
+        ):
+            before = [message for turn in turns[:number] for message in turn]
+            failed = _judge(environment, session, before, messages, certified)
+            problems += [Problem(turn=number, check=c.name, details=c.details) for c in failed]
+    finally:
+        session.close()
+    return RecordReport(record_id=record.id, problems=tuple(problems))
+
+
+def split_turns(messages: Sequence[Message]) -> list[list[Message]]:
+    """Split a conversation into turns; each begins with a message of the user."""
+    turns: list[list[Message]] = []
+    for message in messages:
+        if message.role == "user" or not turns:
+            turns.append([])
+        turns[-1].append(message)
+    return turns
+
+
+def _require_same_environment(record: TrainingRecord, environment: Environment) -> None:
+    certificate = record.certificate
+    if certificate.environment_id != environment.id:
+        msg = f"record {record.id} is of {certificate.environment_id!r}, not of {environment.id!r}"
+        raise VerificationError(msg)
+    if certificate.tools_hash != environment.tools_hash:
+        msg = (
+            f"the tools of {environment.id!r} have changed since record {record.id} was made; "
+            "verify it with the environment's version of then, or synthesize anew"
+        )
+        raise VerificationError(msg)
+
+
+def _find_outer_problems(record: TrainingRecord, environment: Environment) -> list[Problem]:
+    problems = []
+    if make_record_id(record.messages, record.tools) != record.id:
+        problems.append(Problem(turn=None, check="record_id"))
+    if tuple(record.tools) != environment.tools:
+        problems.append(Problem(turn=None, check="tools"))
+    return problems
+
+
+def _judge(
+    environment: Environment,
+    session: EnvSession,
+    before: Sequence[Message],
+    messages: Sequence[Message],
+    certified: CertifiedTurn,
+) -> list[Check]:
+    """Return the failed checks of one turn; the session ends in the state after the turn."""
+    start = session.snapshot()
+    plan = [PlannedCall(call.name, call.arguments, call.origins) for call in certified.gold]
+    gold = execute_plan(session, plan)
+    session.restore(start)
+    replayed = replay_calls(session, calls_of(messages))
+    if gold is None:
+        details = {"problem": "the gold calls of the certificate cannot be executed"}
+        return [Check(name="calls_match", passed=False, mode=certified.mode, details=details)]
+    trace = CallTrace(
+        environment_id=environment.id,
+        seed=session.seed,
+        target=certified.target,
+        calls=tuple(gold),
+        requests=(),
+    )
+    case = TurnCase(
+        environment=environment,
+        query=messages[0].content,
+        trace=trace,
+        messages=tuple(messages[1:]),
+        executed=tuple(replayed),
+        before=facts_of(before),
+        mode=certified.mode,
+    )
+    verdict = judge_turn(case, _check_against_certificate(messages, certified, replayed))
+    return [check for check in verdict.checks if not check.passed]
+
+
+def _check_against_certificate(
+    messages: Sequence[Message], certified: CertifiedTurn, replayed: Sequence[ExecutedCall]
+) -> Check:
+    """Compare the replay with the record's tool messages and with its certificate."""
+    shown = [(m.tool_call_id, m.content, m.is_error) for m in messages if m.role == "tool"]
+    problems: list[dict[str, Any]] = []
+    if not len(shown) == len(certified.calls) == len(replayed):
+        counts = {"results": len(shown), "certified": len(certified.calls), "calls": len(replayed)}
+        problems.append({"step": None, "differs": "count", **counts})
+    for step, (message, call, done) in enumerate(
+        zip(shown, certified.calls, replayed, strict=False)
+    ):
+        text = result_text(done.result.content)
+        if message != (done.call.id, text, done.result.is_error):
+            problems.append({"step": step, "differs": "result"})
+        elif content_hash(done.result.content) != call.result_hash:
+            problems.append({"step": step, "differs": "result_hash"})
+        elif done.state_after != call.state_hash:
+            problems.append({"step": step, "differs": "state"})
+    return Check(name="replays", passed=not problems, details={"problems": problems})
