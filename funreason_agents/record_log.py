@@ -99,7 +99,7 @@ class RecordLog:
         self._swapped = True
 
 
-class _writing:  # noqa: N801  # reads as a verb where it is used
+class _writing:  # reads as a verb where it is used
     """Turn a full or read-only disk into an error that says what to do."""
 
     def __init__(self, directory: RunDirectory) -> None:
@@ -111,8 +111,8 @@ class _writing:  # noqa: N801  # reads as a verb where it is used
     def __exit__(self, kind: object, exc: BaseException | None, traceback: object) -> None:
         if isinstance(exc, OSError):
             msg = (
-                f"cannot write to {str(self._directory.path)!r}: {exc.strerror}; free some space or "
-                "make it writable, then run the same line again: nothing accepted is lost"
+                f"cannot write to {str(self._directory.path)!r}: {exc.strerror}; free some space "
+                "or make it writable, then run the same line again: nothing accepted is lost"
             )
             raise ExportError(msg) from exc
 

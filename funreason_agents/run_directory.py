@@ -89,7 +89,9 @@ class RunDirectory:
         other = manifest.get("run", {})
         differing = sorted(key for key in {*run, *other} if run.get(key) != other.get(key))
         if differing:
-            shown = "; ".join(f"{k}: {other.get(k)!r} there, {run.get(k)!r} here" for k in differing)
+            shown = "; ".join(
+                f"{k}: {other.get(k)!r} there, {run.get(k)!r} here" for k in differing
+            )
             msg = (
                 f"{str(self.path)!r} holds another run ({shown}). Choose another --out, "
                 "or repeat the line that made it to go on with it"
@@ -141,7 +143,7 @@ def database_error(path: Path, exc: sqlite3.Error) -> ExportError:
         advice = "make the directory writable, or choose another --out"
     else:
         advice = (
-            "it is damaged or no checkpoint database. records.jsonl is untouched; move the database "
-            "and run.json away and run the same line again to make the missing records anew"
+            "it is damaged or no checkpoint database. records.jsonl is untouched; move the "
+            "database and run.json away and run the same line again to make the missing records anew"
         )
     return ExportError(f"checkpoint database {str(path)!r}: {text}; {advice}")

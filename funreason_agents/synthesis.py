@@ -1,4 +1,4 @@
-"""`synthesize()`: many trajectories, one thread each, resumable, in order whatever the concurrency."""
+"""`synthesize()`: many trajectories, one thread each, resumable, in the order of their index."""
 
 from __future__ import annotations
 
@@ -205,7 +205,10 @@ class _Job:
         executor = ThreadPoolExecutor(max_workers=max_concurrency, thread_name_prefix="trajectory")
         try:
             while True:
-                while len(running) < 2 * max_concurrency and (index := next(pending, None)) is not None:
+                while (
+                    len(running) < 2 * max_concurrency
+                    and (index := next(pending, None)) is not None
+                ):
                     running[executor.submit(self._run_one, index)] = index
                 if not running:
                     return None
@@ -240,7 +243,7 @@ class _Job:
             return _interrupted(index, thread_id)
         except sqlite3.Error:
             raise
-        except Exception as exc:  # noqa: BLE001  # siblings go on; the failure is counted by type
+        except Exception as exc:  # siblings go on; the failure is counted by type
             if not isinstance(exc, FunReasonError):
                 logger.exception("trajectory %d failed", index)
             message = str(exc).splitlines()[0] if str(exc) else ""

@@ -19,7 +19,6 @@ from funreason_agents.errors import ConfigurationError, EnvError, ReplayMismatch
 from funreason_agents.schemas.base import canonical_json, content_hash
 from funreason_agents.schemas.tools import ToolCall, ToolResult, ToolSpec
 
-
 REBUILDS = 3
 """How often one operation rebuilds its session, when other sessions keep ending its process."""
 

@@ -109,9 +109,7 @@ def keep_calls(plan: Sequence[PlannedCall], kept: Sequence[int]) -> list[Planned
 
 
 def _set_pointer(target: Any, pointer: str, value: Any) -> None:
-    *parents, last = (
-        part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:]
-    )
+    *parents, last = (part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:])
     for part in parents:
         target = target[int(part)] if isinstance(target, list) else target[part]
     if isinstance(target, list):

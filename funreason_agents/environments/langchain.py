@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import copy
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +11,9 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from funreason_agents.environments.base import Environment
-from funreason_agents.environments.python import run_tool
-from funreason_agents.environments.signatures import read_signature
-from funreason_agents.errors import ConfigurationError
+from funreason_agents.environments.python import run_tool, to_plain_json
+from funreason_agents.environments.signatures import Signature, read_signature
+from funreason_agents.errors import ConfigurationError, EnvError, boundary
 from funreason_agents.schemas.tools import ToolSpec
 
 
@@ -33,31 +31,47 @@ class ToolSession:
     close: Callable[[], None] | None = None
 
 
+Caller = Callable[[dict[str, Any]], Any]
+
+
 class ToolSessionBackend:
     """One `ToolSession`, callable by name."""
 
-    def __init__(self, session: ToolSession) -> None:
+    def __init__(self, session: ToolSession, signatures: Mapping[str, Signature]) -> None:
         self._session = session
-        self._callers = {name: caller for name, (_, caller) in _read_tools(session.tools).items()}
+        self._callers = {_tool_name(each): _make_caller(each, signatures) for each in session.tools}
+        self._closed = False
 
     def call(self, name: str, arguments: dict[str, Any]) -> tuple[Any, bool]:
-        """Invoke the tool; an exception it raises is the tool saying no."""
-        return run_tool(lambda: self._callers[name](arguments))
+        """Invoke the tool; an exception it raises is the tool saying no.
+
+        Raises:
+            EnvError: this session's factory gave no such tool.
+        """
+        caller = self._callers.get(name)
+        if caller is None:
+            msg = f"the session has no tool {name!r}; a factory must give the same for each seed"
+            raise EnvError(msg)
+        return run_tool(lambda: caller(arguments))
 
     def dump_state(self) -> Any:
         """Return the session's state; `None` for stateless tools."""
-        return copy.deepcopy(self._session.dump_state()) if self._session.dump_state else None
+        dump_state = self._session.dump_state
+        return None if dump_state is None else to_plain_json(dump_state())
 
     def load_state(self, state: Any) -> bool:
         """Load `state` if the session can; stateless tools have nothing to load."""
+        if self._session.dump_state is None:
+            return True
         if self._session.load_state is None:
-            return self._session.dump_state is None
-        self._session.load_state(state)
+            return False
+        self._session.load_state(to_plain_json(state))
         return True
 
     def close(self) -> None:
         """Close the session."""
-        if self._session.close is not None:
+        if self._session.close is not None and not self._closed:
+            self._closed = True
             self._session.close()
 
 
@@ -71,60 +85,78 @@ def environment_from_tools(
     Raises:
         ConfigurationError: a tool has no usable schema, or the factory gives no `ToolSession`.
     """
-    if callable(tools) and not isinstance(tools, BaseTool):
-        factory, name = tools, id or getattr(tools, "__name__", "tools")
-    else:
-        listed = tuple(tools)
-        factory, name = (lambda _seed: ToolSession(tools=listed)), id or "tools"
-    session = factory(0)
+    name = str(id or getattr(tools, "__name__", "tools"))
+    open_session = _make_factory(tools)
+    with boundary(EnvError, f"open {name!r} with seed 0"):
+        session = open_session(0)
     if not isinstance(session, ToolSession):
         msg = f"{name!r} must return a ToolSession, not {type(session).__name__}"
         raise ConfigurationError(msg)
-    specs = [spec for spec, _ in _read_tools(session.tools).values()]
-    if session.close is not None:
-        session.close()
+    signatures = {
+        _tool_name(each): read_signature(each, name=_tool_name(each))
+        for each in session.tools
+        if not isinstance(each, BaseTool)
+    }
+    specs = [
+        _read_spec(each) if isinstance(each, BaseTool) else signatures[_tool_name(each)].spec
+        for each in session.tools
+    ]
+    ToolSessionBackend(session, signatures).close()
     return Environment(
-        id=name, tools=specs, open_backend=lambda seed: ToolSessionBackend(factory(seed))
+        id=name,
+        tools=specs,
+        open_backend=lambda seed: ToolSessionBackend(open_session(seed), signatures),
     )
 
 
-def _read_tools(
-    tools: Sequence[BaseTool | Callable[..., Any]],
-) -> dict[str, tuple[ToolSpec, Callable[[dict[str, Any]], Any]]]:
-    read = [_read_langchain(t) if isinstance(t, BaseTool) else _read_function(t) for t in tools]
-    return {spec.name: (spec, caller) for spec, caller in read}
+def _make_factory(tools: Any) -> Callable[[int], ToolSession]:
+    if callable(tools) and not isinstance(tools, BaseTool):
+        factory: Callable[[int], ToolSession] = tools
+        return factory
+    listed = (tools,) if isinstance(tools, BaseTool) else tuple(tools)
+    return lambda _seed: ToolSession(tools=listed)
 
 
-def _read_langchain(tool: BaseTool) -> tuple[ToolSpec, Callable[[dict[str, Any]], Any]]:
+def _tool_name(tool: Any) -> str:
+    if isinstance(tool, BaseTool):
+        return tool.name
+    name = getattr(tool, "__name__", None)
+    if name is None or inspect.isclass(tool) or not callable(tool):
+        msg = f"{tool!r} is neither a LangChain tool nor a function"
+        raise ConfigurationError(msg)
+    return str(name)
+
+
+def _read_spec(tool: BaseTool) -> ToolSpec:
     try:
         function = convert_to_openai_tool(tool)["function"]
     except Exception as exc:
         msg = f"tool {tool.name!r} has no usable schema: {exc}; give it an `args_schema`"
         raise ConfigurationError(msg) from exc
-    parameters = function.get("parameters") or {"type": "object", "properties": {}}
-    spec = ToolSpec(
+    return ToolSpec(
         name=tool.name,
         description=str(function.get("description", "")),
-        parameters=parameters,
+        parameters=function.get("parameters") or {"type": "object", "properties": {}},
         requires=tuple((tool.metadata or {}).get("requires", ())),
     )
 
-    def caller(arguments: dict[str, Any]) -> Any:
-        if _is_async_only(tool):
-            return asyncio.run(tool.ainvoke(arguments))
-        return tool.invoke(arguments)
 
-    return spec, caller
+def _make_caller(
+    tool: BaseTool | Callable[..., Any], signatures: Mapping[str, Signature]
+) -> Caller:
+    if isinstance(tool, BaseTool):
+        return _make_tool_caller(tool)
+    name = _tool_name(tool)
+    # Reading a signature is slow, and each session has the same ones.
+    signature = signatures.get(name) or read_signature(tool, name=name)
+    return lambda arguments: tool(**signature.bind(arguments))
 
 
-def _is_async_only(tool: BaseTool) -> bool:
-    return getattr(tool, "coroutine", None) is not None and getattr(tool, "func", None) is None
-
-
-def _read_function(function: Callable[..., Any]) -> tuple[ToolSpec, Callable[[dict[str, Any]], Any]]:
-    name = getattr(function, "__name__", None)
-    if name is None or inspect.isclass(function):
-        msg = f"{function!r} is neither a LangChain tool nor a function"
-        raise ConfigurationError(msg)
-    signature = read_signature(function, name=name)
-    return signature.spec, lambda arguments: function(**signature.bind(arguments))
+def _make_tool_caller(tool: BaseTool) -> Caller:
+    if tool.handle_tool_error or tool.handle_validation_error:
+        # A handled error would come back as text that looks like success.
+        silent = {"handle_tool_error": False, "handle_validation_error": False}
+        tool = tool.model_copy(update=silent)
+    if getattr(tool, "coroutine", None) is not None and getattr(tool, "func", None) is None:
+        return tool.ainvoke
+    return tool.invoke

@@ -7,6 +7,7 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -14,7 +15,8 @@ from typing import Any
 
 from funreason_agents.environments.base import Environment
 from funreason_agents.environments.serve import SERVE_PATH
-from funreason_agents.errors import ConfigurationError, FunReasonError
+from funreason_agents.environments.worker import worker_variables
+from funreason_agents.errors import ConfigurationError, EnvError, FunReasonError, boundary
 
 
 def load_environment(
@@ -27,7 +29,8 @@ def load_environment(
     """Load the environment that `target` names.
 
     `Name` may be a class, a list of tools, a factory `(seed) -> ToolSession`, an `Environment`,
-    or a function without parameters that returns one of these.
+    or a function without parameters that returns one of these. An `Environment` is returned as it
+    is: whether its tools are isolated was decided where it was made.
 
     Args:
         target: `"path/file.py:Name"` or `"package.module:Name"`.
@@ -38,20 +41,26 @@ def load_environment(
 
     Raises:
         ConfigurationError: there is no such file, module or name, or it is no environment.
+        EnvError: the world cannot be opened.
     """
     module, name = _load_module(target)
     found = _find(module, name, target)
-    if inspect.isfunction(found) and not _required_parameters(found):
-        found = found()
+    if inspect.isfunction(found) and not inspect.signature(found).parameters:
+        with boundary(EnvError, f"call {target!r}"):
+            found = found()
     if isinstance(found, Environment):
         return found
-    identity = f"{Path(target.rpartition(':')[0]).stem.rpartition('.')[2]}:{name}"
+    place = target.rpartition(":")[0]
+    identity = f"{Path(place).stem if place.endswith('.py') else place.rpartition('.')[2]}:{name}"
     local = _adapt(found, identity, target, allow_side_effects)
     if not isolated:
         return local
     options = ["allow_side_effects"] if allow_side_effects else []
     command = [sys.executable, str(SERVE_PATH), "--environment", _absolute(target), *options]
-    return Environment.from_worker(command=command, id=identity, timeout=timeout)
+    # The worker must find the modules that were found here, whoever extended the path.
+    path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
+    with worker_variables(PYTHONPATH=path):
+        return Environment.from_worker(command=command, id=identity, timeout=timeout)
 
 
 def _adapt(found: Any, identity: str, target: str, allow_side_effects: bool) -> Environment:
@@ -64,7 +73,7 @@ def _adapt(found: Any, identity: str, target: str, allow_side_effects: bool) -> 
         return environment_from_tools(found, id=identity)
     msg = (
         f"{target!r} is a {type(found).__name__}; an environment is a class, a list of tools, "
-        "a factory (seed) -> ToolSession, or an Environment"
+        "a factory (seed) -> ToolSession that takes the seed, or an Environment"
     )
     raise ConfigurationError(msg)
 
@@ -78,32 +87,37 @@ def _load_module(target: str) -> tuple[ModuleType, str]:
         return _import_module(place, target), name
     path = Path(place)
     if not path.is_file():
-        near = sorted(str(each) for each in path.parent.glob("*.py")) if path.parent.is_dir() else []
+        near = sorted(str(each) for each in path.parent.glob("*.py"))
         hint = f"; there are {near}" if near else ""
         msg = f"no such file: {place!r} (looked in {Path.cwd()}){hint}"
         raise ConfigurationError(msg)
     # A private name per path, so that a user's file never hides an installed module.
-    private = f"_funreason_{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
+    digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
+    private = f"_funreason_{path.stem}_{digest}"
     spec = importlib.util.spec_from_file_location(private, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[private] = module
     try:
-        spec.loader.exec_module(module)
-    except FunReasonError:
+        with boundary(ConfigurationError, f"import {place!r}"):
+            spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[private]
         raise
-    except Exception as exc:
-        msg = f"{place!r} cannot be imported: {type(exc).__name__}: {exc}"
-        raise ConfigurationError(msg) from exc
     return module, name
 
 
 def _import_module(place: str, target: str) -> ModuleType:
     try:
         return importlib.import_module(place)
-    except ImportError as exc:
-        msg = f"{target!r}: cannot import {place!r} ({exc}); is it installed, or is it a path?"
+    except FunReasonError:
+        raise
+    except Exception as exc:
+        msg = (
+            f"{target!r}: cannot import {place!r} ({type(exc).__name__}: {exc}); "
+            "is it installed, or is it a path?"
+        )
         raise ConfigurationError(msg) from exc
 
 
@@ -115,11 +129,6 @@ def _find(module: ModuleType, name: str, target: str) -> Any:
         near = difflib.get_close_matches(name, public, n=3) or public[:10]
         msg = f"{target!r}: there is no {name!r}; did you mean one of {near}?"
         raise ConfigurationError(msg) from exc
-
-
-def _required_parameters(function: Any) -> list[str]:
-    parameters = inspect.signature(function).parameters.values()
-    return [each.name for each in parameters if each.default is each.empty]
 
 
 def _absolute(target: str) -> str:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import copy
+import asyncio
+import contextvars
 import inspect
+import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+
+from pydantic import BaseModel, ValidationError
 
 from funreason_agents.environments.base import Environment
 from funreason_agents.environments.signatures import Signature, read_signature
-from funreason_agents.errors import ConfigurationError, EnvError
-from funreason_agents.schemas.base import canonical_json
+from funreason_agents.errors import ConfigurationError, EnvError, boundary
 
 RESERVED = frozenset({"reset", "dump_state", "load_state", "get_reward"})
 
@@ -34,20 +38,21 @@ class ClassBackend:
     def dump_state(self) -> Any:
         """Return `dump_state()` of the instance, or else its attributes."""
         if hasattr(self._instance, "dump_state"):
-            return copy.deepcopy(self._instance.dump_state())
+            return to_plain_json(self._instance.dump_state())
         if self._allow_side_effects:
             return None
-        return {name: _dump_attribute(value) for name, value in vars(self._instance).items()}
+        attributes = vars(self._instance).items()
+        return to_plain_json({name: _dump_attribute(value) for name, value in attributes})
 
     def load_state(self, state: Any) -> bool:
         """Load `state` if the class can; `False` means: replay instead."""
         if not (hasattr(self._instance, "load_state") and hasattr(self._instance, "dump_state")):
             return False
-        self._instance.load_state(state)
+        self._instance.load_state(to_plain_json(state))
         return True
 
     def close(self) -> None:
-        """Call the instance's `close`, if it has one that is not a tool."""
+        """Do nothing: an instance goes with its last reference, and a `close` of it is a tool."""
 
 
 def environment_from_class(
@@ -60,7 +65,9 @@ def environment_from_class(
             `allow_side_effects`) a state that cannot be dumped.
     """
     signatures = {
-        name: read_signature(method, name=name, bound=not isinstance(raw, staticmethod))
+        name: read_signature(
+            method, name=name, bound=not isinstance(raw, staticmethod | classmethod)
+        )
         for name, method, raw in _public_methods(cls)
     }
     if not signatures:
@@ -72,8 +79,11 @@ def environment_from_class(
             _instantiate(cls, seed), signatures, allow_side_effects=allow_side_effects
         )
 
+    _check_constructor(cls)
     if not allow_side_effects:
-        _check_state(cls, open_backend(0))
+        with boundary(EnvError, f"open class {cls.__name__!r} with seed 0"):
+            backend = open_backend(0)
+        _check_state(cls, backend)
     return Environment(
         id=id or cls.__name__,
         tools=[signature.spec for signature in signatures.values()],
@@ -82,13 +92,66 @@ def environment_from_class(
 
 
 def run_tool(function: Callable[[], Any]) -> tuple[Any, bool]:
-    """Run a tool's code; an exception becomes an error result, never the end of the run."""
+    """Run a tool's code; an exception becomes an error result, never the end of the run.
+
+    Raises:
+        EnvError: the tool returned something that is not JSON.
+    """
     try:
-        return _to_json(function()), False
+        value = function()
+        if inspect.iscoroutine(value):
+            value = _run_coroutine(value)
     except EnvError:
         raise
-    except Exception as exc:  # noqa: BLE001  # whatever a tool raises is its way to say no
-        return {"error": str(exc) or type(exc).__name__}, True
+    except (Exception, SystemExit) as exc:  # noqa: BLE001  # what a tool raises is its way to say no
+        return {"error": _describe_error(exc)}, True
+    with boundary(EnvError, "turn the tool's result into JSON; return JSON"):
+        return to_plain_json(value), False
+
+
+def to_plain_json(value: Any) -> Any:
+    """Return a copy of `value` as JSON gives it back: tuples become lists, keys become strings.
+
+    So a world is the same in this process and behind a worker.
+
+    Raises:
+        TypeError: `value` holds something that is neither JSON nor a Pydantic model.
+        ValueError: `value` holds NaN, an infinity, or itself.
+    """
+    return json.loads(json.dumps(value, default=_encode, allow_nan=False))
+
+
+def _encode(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    msg = f"{type(value).__name__} is not JSON"
+    raise TypeError(msg)
+
+
+def _run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(coroutine)
+    # Called from a notebook or an async caller: this thread's loop is taken.
+    context = contextvars.copy_context()
+    with ThreadPoolExecutor(1) as executor:
+        return executor.submit(context.run, asyncio.run, coroutine).result()
+
+
+def _describe_error(exc: BaseException) -> str:
+    """Return what a tool's exception says, without what differs from run to run."""
+    if isinstance(exc, ValidationError):
+        found = exc.errors(include_url=False, include_context=False, include_input=False)
+        return "; ".join(
+            ": ".join(filter(None, (".".join(map(str, each["loc"])), each["msg"])))
+            for each in found
+        )
+    if isinstance(exc, RecursionError):  # its text tells how deep the caller was
+        return "RecursionError: maximum recursion depth exceeded"
+    if isinstance(exc, KeyError | SystemExit):  # their text is the bare key or status
+        return f"{type(exc).__name__}: {exc}"
+    return str(exc) or type(exc).__name__
 
 
 def _public_methods(cls: type) -> list[tuple[str, Callable[..., Any], Any]]:
@@ -114,28 +177,37 @@ def _instantiate(cls: type, seed: int) -> Any:
     return instance
 
 
+def _check_constructor(cls: type) -> None:
+    try:
+        parameters = inspect.signature(cls).parameters.values()
+    except ValueError:
+        return
+    optional = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    needed = [
+        each.name
+        for each in parameters
+        if each.default is each.empty and each.kind not in optional and each.name != "seed"
+    ]
+    if needed:
+        msg = (
+            f"class {cls.__name__!r} cannot be opened: its constructor needs {needed}; give them "
+            "defaults, or use a factory (seed) -> ToolSession"
+        )
+        raise ConfigurationError(msg)
+
+
 def _dump_attribute(value: Any) -> Any:
-    return repr(value.getstate()) if isinstance(value, random.Random) else copy.deepcopy(value)
+    return repr(value.getstate()) if isinstance(value, random.Random) else value
 
 
 def _check_state(cls: type, backend: ClassBackend) -> None:
     try:
-        canonical_json(backend.dump_state())
-    except (TypeError, ValueError) as exc:
+        backend.dump_state()
+    except Exception as exc:
         msg = (
-            f"the state of class {cls.__name__!r} cannot be dumped as JSON ({exc}), so calls cannot "
-            "be undone or verified; give it `dump_state() -> dict` and `load_state(state)`, or pass "
-            "--allow-side-effects (allow_side_effects=True) to run without state checks"
+            f"the state of class {cls.__name__!r} cannot be dumped as JSON "
+            f"({type(exc).__name__}: {exc}), so calls cannot be undone or verified; give it "
+            "`dump_state() -> dict` and `load_state(state)`, or load it with "
+            "allow_side_effects=True (--allow-side-effects) to run without state checks"
         )
         raise ConfigurationError(msg) from exc
-
-
-def _to_json(value: Any) -> Any:
-    """Accept what JSON can hold, plus Pydantic models and tuples; anything else is a broken tool."""
-    if hasattr(value, "model_dump"):
-        return value.model_dump(mode="json")
-    if isinstance(value, dict):
-        return {key: _to_json(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_to_json(item) for item in value]
-    return value

@@ -73,7 +73,7 @@ def _end_with_parent() -> None:
     """End this process when its parent is gone, even while a tool hangs."""
     parent = os.getppid()
     while os.getppid() == parent:
-        time.sleep(1)
+        time.sleep(0.5)
     os._exit(1)
 
 
@@ -88,16 +88,19 @@ def _serve(server: _Server, requests: TextIO, answers: TextIO) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Load the world, then answer requests until standard input ends."""
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
-    # What tools print must not get between the answers.
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    """Load the world, then answer requests until the client closes its end."""
+    requests = os.fdopen(os.dup(0), encoding="utf-8")
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    # What tools print, or their own processes, must not get between the answers; nor may they
+    # read the requests.
+    os.dup2(2, 1)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if arguments[0] == "--environment":
         world = _load_environment(arguments[1], arguments[2:])
     else:
         world = _load_world(arguments[0], arguments[1:])
-    _serve(_Server(world), sys.stdin, answers)
+    _serve(_Server(world), requests, answers)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ exactly there; after a crash, or on another machine, there is none, and it is re
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -13,7 +14,7 @@ from contextlib import contextmanager
 from typing import Literal
 
 from funreason_agents.environments.base import Environment, EnvSession
-from funreason_agents.errors import ReplayMismatchError
+from funreason_agents.errors import EnvError, ReplayMismatchError
 from funreason_agents.schemas.base import content_hash
 from funreason_agents.schemas.tools import ToolCall
 
@@ -44,7 +45,7 @@ class SessionPool:
         It comes back to the pool under the history that it then has, unless the block raises.
 
         Raises:
-            ReplayMismatchError: the session was rebuilt and its state hash is not `state_hash`.
+            ReplayMismatchError: the session's state hash is not `state_hash`.
         """
         session = self._take(self._key(seed, calls, branch)) or self._rebuild(seed, calls)
         try:
@@ -57,7 +58,8 @@ class SessionPool:
                 raise ReplayMismatchError(msg)
             yield session
         except BaseException:
-            session.close()
+            with contextlib.suppress(EnvError):  # what went wrong before is what matters
+                session.close()
             raise
         self._put(self._key(session.seed, session.calls, branch), session)
 
@@ -65,7 +67,8 @@ class SessionPool:
         """Close all idle sessions."""
         with self._lock:
             while self._idle:
-                self._idle.popitem()[1].close()
+                with contextlib.suppress(EnvError):
+                    self._idle.popitem()[1].close()
 
     def _key(self, seed: int, calls: Sequence[ToolCall], branch: Branch) -> str:
         history = [[call.name, call.arguments] for call in calls]
@@ -83,10 +86,16 @@ class SessionPool:
             while len(self._idle) > self._max_idle:
                 evicted.append(self._idle.popitem(last=False)[1])
         for each in evicted:
-            each.close()
+            with contextlib.suppress(EnvError):  # it is given up, in whatever state it is
+                each.close()
 
     def _rebuild(self, seed: int, calls: Sequence[ToolCall]) -> EnvSession:
         session = self.environment.open(seed)
-        for call in calls:
-            session.call(call)
+        try:
+            for call in calls:
+                session.call(call)
+        except BaseException:
+            with contextlib.suppress(EnvError):
+                session.close()
+            raise
         return session

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, get_type_hints
 
 from docstring_parser import parse as parse_docstring
-from pydantic import BaseModel, ConfigDict, TypeAdapter, create_model
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
+from pydantic.fields import FieldInfo
+from pydantic.json_schema import PydanticJsonSchemaWarning
 
 from funreason_agents.errors import ConfigurationError
 from funreason_agents.schemas.tools import ToolSpec
@@ -25,7 +28,11 @@ class Signature:
     def bind(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """Return the Python values for JSON `arguments`, leaving out what was not given."""
         parsed = self.arguments.model_validate(arguments)
-        return {name: getattr(parsed, name) for name in parsed.model_fields_set}
+        return {
+            field.alias or name: getattr(parsed, name)
+            for name, field in self.arguments.model_fields.items()
+            if name in parsed.model_fields_set
+        }
 
 
 def read_signature(function: Callable[..., Any], *, name: str, bound: bool = False) -> Signature:
@@ -44,12 +51,14 @@ def read_signature(function: Callable[..., Any], *, name: str, bound: bool = Fal
     docs = parse_docstring(inspect.getdoc(function) or "")
     described = {param.arg_name: param.description for param in docs.params}
     fields: dict[str, Any] = {}
-    for parameter in parameters:
+    for number, parameter in enumerate(parameters):
         _check_parameter(parameter, hints, name)
         default = ... if parameter.default is inspect.Parameter.empty else parameter.default
-        fields[parameter.name] = (hints[parameter.name], default)
+        # A field of the parameter's own name could hide one of the model, such as `json`.
+        field = Field(default, alias=parameter.name)
+        fields[f"field_{number}"] = (hints[parameter.name], field)
     model = create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
-    schema = model.model_json_schema()
+    schema = _model_schema(model, name)
     for parameter_name, text in described.items():
         if text and parameter_name in schema.get("properties", {}):
             schema["properties"][parameter_name].setdefault("description", " ".join(text.split()))
@@ -71,9 +80,28 @@ def _read_hints(function: Callable[..., Any], name: str) -> dict[str, Any]:
         raise ConfigurationError(msg) from exc
 
 
+def _model_schema(model: type[BaseModel], tool: str) -> dict[str, Any]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", PydanticJsonSchemaWarning)
+            return model.model_json_schema()
+    except PydanticJsonSchemaWarning as exc:
+        msg = f"tool {tool!r}: a default value is not JSON ({exc}); use one that is"
+        raise ConfigurationError(msg) from exc
+
+
 def _check_parameter(parameter: inspect.Parameter, hints: dict[str, Any], tool: str) -> None:
     if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
         msg = f"tool {tool!r}: *{parameter.name} has no JSON Schema; name each parameter"
+        raise ConfigurationError(msg)
+    if parameter.kind is parameter.POSITIONAL_ONLY:
+        msg = f"tool {tool!r}: {parameter.name!r} cannot be passed by name; drop the `/` after it"
+        raise ConfigurationError(msg)
+    if isinstance(parameter.default, FieldInfo):
+        msg = (
+            f"tool {tool!r}: the default of {parameter.name!r} is a Field, which the tool would "
+            "get as its value; write Annotated[type, Field(...)] = default"
+        )
         raise ConfigurationError(msg)
     if parameter.name not in hints:
         msg = f"tool {tool!r}: parameter {parameter.name!r} has no type hint; add one"
@@ -107,12 +135,16 @@ def _output_schema(hint: Any) -> dict[str, Any] | None:
 
 def _without_titles(schema: Any) -> Any:
     """Drop the `title` that Pydantic adds to every field: it only repeats the name."""
-    if isinstance(schema, dict):
-        return {
-            key: {name: _without_titles(item) for name, item in value.items()}
-            if key in ("properties", "$defs")
-            else _without_titles(value)
-            for key, value in schema.items()
-            if not (key == "title" and isinstance(value, str))
-        }
-    return [_without_titles(item) for item in schema] if isinstance(schema, list) else schema
+    if isinstance(schema, list):
+        return [_without_titles(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    kept: dict[str, Any] = {}
+    for key, value in schema.items():
+        if key in ("properties", "$defs"):
+            kept[key] = {name: _without_titles(item) for name, item in value.items()}
+        elif key in ("default", "examples", "enum", "const"):
+            kept[key] = value  # the author's own data, not a schema
+        elif not (key == "title" and isinstance(value, str)):
+            kept[key] = _without_titles(value)
+    return kept

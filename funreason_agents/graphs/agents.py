@@ -155,9 +155,7 @@ def take_step(
     return call_model(bound, [SystemMessage(prompt), *chat])
 
 
-def criticise(
-    model: BaseChatModel, task: TurnTask, attempt: Attempt, verdict: Verdict
-) -> Critique:
+def criticise(model: BaseChatModel, task: TurnTask, attempt: Attempt, verdict: Verdict) -> Critique:
     """Critiquing agent: explain the first error of a failed attempt, without gold values.
 
     The critic's words are used only if they give nothing away; else, and where its answer
@@ -184,13 +182,14 @@ def criticise(
         critique = Critique(round=attempt.round, **draft.model_dump())
         if not find_leaks(critique, task, attempt):
             return critique
+    kind = difference["kind"].replace("_", " ")
     return Critique(
         round=attempt.round,
         kind="wrong_tool" if difference["kind"] == "wrong_order" else difference["kind"],
         step=difference.get("step"),
         tool=difference.get("tool"),
         parameter=difference.get("parameter"),
-        text=f"First error: {difference['kind'].replace('_', ' ')} at step {difference.get('step')}.",
+        text=f"First error: {kind} at step {difference.get('step')}.",
     )
 
 

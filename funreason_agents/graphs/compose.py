@@ -28,5 +28,7 @@ def as_node(
     """
     name = graph.get_name()
     return (
-        RunnableLambda(read, name=f"{name}.read") | graph | RunnableLambda(write, name=f"{name}.write")
+        RunnableLambda(read, name=f"{name}.read")
+        | graph
+        | RunnableLambda(write, name=f"{name}.write")
     )

@@ -19,7 +19,10 @@ def to_state(messages: Sequence[Message], turn: int) -> list[Json]:
     Each is wrapped, because LangGraph would take a bare dict with a `role` for a chat message.
     """
     return [
-        {"key": f"{turn}/{number}", "message": message.model_dump(mode="json", exclude_defaults=True)}
+        {
+            "key": f"{turn}/{number}",
+            "message": message.model_dump(mode="json", exclude_defaults=True),
+        }
         for number, message in enumerate(messages)
     ]
 

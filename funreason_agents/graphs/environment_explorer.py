@@ -15,7 +15,7 @@ from funreason_agents.config import SynthesisContext
 from funreason_agents.environments.base import Environment
 from funreason_agents.environments.sessions import SessionPool
 from funreason_agents.graphs.conversation import from_state, to_history
-from funreason_agents.graphs.state import ExplorerInput, ExplorerOutput, ExplorerState, Json
+from funreason_agents.graphs.state import ExplorerInput, ExplorerOutput, ExplorerState, Json, Node
 from funreason_agents.schemas.tasks import CallTrace
 from funreason_agents.schemas.tools import ExecutedCall, ToolGraph
 from funreason_agents.schemas.trajectory import calls_of
@@ -25,8 +25,6 @@ from funreason_agents.tool_graph.coverage import plan_target
 from funreason_agents.tool_graph.minimise import find_requests, minimise
 from funreason_agents.tool_graph.sampler import plan_lookups
 from funreason_agents.tool_graph.walk import Walk
-
-Node = Callable[[ExplorerState, Runtime[SynthesisContext]], Json]
 
 
 def create_environment_explorer(
@@ -83,7 +81,7 @@ def walkable_tools(graph: ToolGraph, *, read_only: bool) -> tuple[str, ...]:
     return tuple(t for t in graph.reachable if not (read_only and t in graph.writes))
 
 
-def _choose_target(environment: Environment) -> Node:
+def _choose_target(environment: Environment) -> Node[ExplorerState]:
     def choose_target(state: ExplorerState, runtime: Runtime[SynthesisContext]) -> Json:
         context = SynthesisContext.resolve(runtime.context)
         seed, index, turn, attempt = _place(state)
@@ -102,7 +100,7 @@ def _choose_target(environment: Environment) -> Node:
     return choose_target
 
 
-def _walk(environment: Environment, pool: SessionPool) -> Node:
+def _walk(environment: Environment, pool: SessionPool) -> Node[ExplorerState]:
     def walk(state: ExplorerState, runtime: Runtime[SynthesisContext]) -> Json:
         context = SynthesisContext.resolve(runtime.context)
         graph = tool_graph_of(environment)
@@ -127,7 +125,9 @@ def _walk(environment: Environment, pool: SessionPool) -> Node:
                 generator=rng(*place, "walk"),
                 max_calls=context.max_calls,
                 extra_calls=int(rng(*place, "extra").random() < context.extra_rate),
-                on_call=lambda step: write({"call": step.call.name, "ok": not step.result.is_error}),
+                on_call=lambda step: write(
+                    {"call": step.call.name, "ok": not step.result.is_error}
+                ),
             )
             rejection = walk.run()
             session.restore(start)
@@ -137,7 +137,7 @@ def _walk(environment: Environment, pool: SessionPool) -> Node:
     return walk
 
 
-def _minimise(environment: Environment, pool: SessionPool) -> Node:
+def _minimise(environment: Environment, pool: SessionPool) -> Node[ExplorerState]:
     def minimise_walk(state: ExplorerState, runtime: Runtime[SynthesisContext]) -> Json:
         graph = tool_graph_of(environment)
         walk = [ExecutedCall.model_validate(step) for step in state["walk"]]

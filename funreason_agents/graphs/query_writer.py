@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -16,14 +16,12 @@ from funreason_agents.errors import ModelOutputError
 from funreason_agents.graphs.agents import find_missing_inputs, make_advanced_tool, write_query
 from funreason_agents.graphs.conversation import from_state
 from funreason_agents.graphs.retry import MODEL_RETRY
-from funreason_agents.graphs.state import Json, WriterInput, WriterOutput, WriterState
+from funreason_agents.graphs.state import Json, Node, WriterInput, WriterOutput, WriterState
 from funreason_agents.models.factory import ModelLike, RoleModels, load_models
 from funreason_agents.schemas.tasks import AdvancedTool, CallTrace, TurnTask
 from funreason_agents.seeding import rng
 from funreason_agents.verification.derivations import facts_of
 from funreason_agents.verification.query_gate import find_query_problems, supplied_leaves
-
-Node = Callable[[WriterState, Runtime[SynthesisContext]], Json]
 
 PERSONAS = (
     "a busy office worker", "a retired teacher", "a student", "a small-business owner",
@@ -84,7 +82,7 @@ def _after_gate(state: WriterState) -> str:
     return END if state.get("turn_task") or state.get("rejection") else "write_query"
 
 
-def _make_tool(environment: Environment, roles: RoleModels) -> Node:
+def _make_tool(environment: Environment, roles: RoleModels) -> Node[WriterState]:
     def make_tool(state: WriterState, runtime: Runtime[SynthesisContext]) -> Json:
         trace = CallTrace.model_validate(state["call_trace"])
         facts = facts_of(from_state(state.get("conversation", [])))
@@ -101,7 +99,7 @@ def _make_tool(environment: Environment, roles: RoleModels) -> Node:
     return make_tool
 
 
-def _write(roles: RoleModels) -> Node:
+def _write(roles: RoleModels) -> Node[WriterState]:
     def write(state: WriterState, runtime: Runtime[SynthesisContext]) -> Json:
         tool = AdvancedTool.model_validate(state["advanced_tool"])
         conversation = [
@@ -137,7 +135,7 @@ def _draw_noise(state: WriterState) -> Json:
     }
 
 
-def _gate(environment: Environment) -> Node:
+def _gate(environment: Environment) -> Node[WriterState]:
     def gate(state: WriterState, runtime: Runtime[SynthesisContext]) -> Json:
         context = SynthesisContext.resolve(runtime.context)
         trace = CallTrace.model_validate(state["call_trace"])

@@ -6,7 +6,7 @@ decides; the critic explains a failure without giving the answer away; at most `
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from langchain_core.messages import AIMessage, HumanMessage
@@ -25,7 +25,7 @@ from funreason_agents.graphs.conversation import (
     to_chat,
 )
 from funreason_agents.graphs.retry import MODEL_RETRY
-from funreason_agents.graphs.state import Json, ReasonerInput, ReasonerOutput, ReasonerState
+from funreason_agents.graphs.state import Json, Node, ReasonerInput, ReasonerOutput, ReasonerState
 from funreason_agents.models.calls import split_reasoning
 from funreason_agents.models.factory import ModelLike, RoleModels, load_models
 from funreason_agents.schemas.tasks import TurnTask
@@ -41,8 +41,6 @@ from funreason_agents.schemas.trajectory import (
 from funreason_agents.verification.checks import TurnCase, check_replays
 from funreason_agents.verification.derivations import facts_of
 from funreason_agents.verification.verdict import judge_turn
-
-Node = Callable[[ReasonerState, Runtime[SynthesisContext]], Json]
 
 
 def create_reasoner_critic(
@@ -127,7 +125,7 @@ def _executed(state: ReasonerState) -> list[ExecutedCall]:
     return [ExecutedCall.model_validate(item) for item in state.get("executed", [])]
 
 
-def _reason(environment: Environment, roles: RoleModels) -> Node:
+def _reason(environment: Environment, roles: RoleModels) -> Node[ReasonerState]:
     def reason(state: ReasonerState, runtime: Runtime[SynthesisContext]) -> Json:
         task = TurnTask.model_validate(state["turn_task"])
         conversation = from_state(state.get("conversation", []))
@@ -161,7 +159,7 @@ def _to_message(answer: AIMessage, number: int) -> Message:
     )
 
 
-def _act(pool: SessionPool) -> Node:
+def _act(pool: SessionPool) -> Node[ReasonerState]:
     def act(state: ReasonerState, runtime: Runtime[SynthesisContext]) -> Json:
         task = TurnTask.model_validate(state["turn_task"])
         done = _executed(state)
@@ -189,7 +187,7 @@ def _act(pool: SessionPool) -> Node:
     return act
 
 
-def _verify(environment: Environment, pool: SessionPool) -> Node:
+def _verify(environment: Environment, pool: SessionPool) -> Node[ReasonerState]:
     def verify(state: ReasonerState, runtime: Runtime[SynthesisContext]) -> Json:
         context = SynthesisContext.resolve(runtime.context)
         task = TurnTask.model_validate(state["turn_task"])
@@ -227,7 +225,7 @@ def _verify(environment: Environment, pool: SessionPool) -> Node:
     return verify
 
 
-def _criticise(roles: RoleModels) -> Node:
+def _criticise(roles: RoleModels) -> Node[ReasonerState]:
     def criticise_attempt(state: ReasonerState, runtime: Runtime[SynthesisContext]) -> Json:
         task = TurnTask.model_validate(state["turn_task"])
         attempt = Attempt.model_validate(state["attempt"])

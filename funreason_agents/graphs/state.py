@@ -8,12 +8,23 @@ each item is stored once, and the bytes per turn stay the same however long a tr
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol, TypeVar
 
 from langgraph.channels import DeltaChannel
+from langgraph.runtime import Runtime
 from typing_extensions import TypedDict
 
+from funreason_agents.config import SynthesisContext
+
 Json = dict[str, Any]
+State = TypeVar("State", contravariant=True)
+
+
+class Node(Protocol[State]):
+    """A node: from its graph's state to an update of it. Always synchronous."""
+
+    def __call__(self, state: State, *, runtime: Runtime[SynthesisContext]) -> Json:
+        """Return the update."""
 
 
 def append_new(present: list[Json], writes: Sequence[list[Json]]) -> list[Json]:

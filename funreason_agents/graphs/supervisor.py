@@ -30,7 +30,6 @@ from funreason_agents.schemas.tasks import TurnTask
 from funreason_agents.schemas.trajectory import RejectedTurn, Trajectory, Turn
 from funreason_agents.seeding import derive_seed
 
-Node = Callable[[SupervisorState, Runtime[SynthesisContext]], Json]
 STAGES = ("environment_explorer", "query_writer", "reasoner_critic")
 
 
@@ -86,9 +85,7 @@ def create_supervisor(
         "query_writer", _unless_rejected("reasoner_critic"), ["reasoner_critic", "settle_turn"]
     )
     builder.add_edge("reasoner_critic", "settle_turn")
-    builder.add_conditional_edges(
-        "settle_turn", _after_turn, ["environment_explorer", "assemble"]
-    )
+    builder.add_conditional_edges("settle_turn", _after_turn, ["environment_explorer", "assemble"])
     builder.add_edge("assemble", END)
     return builder.compile(checkpointer=checkpointer, name=name)
 

@@ -10,7 +10,6 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 
-
 class Frozen(BaseModel):
     """Base of every object in the data flow: immutable, and no unknown field is ever dropped."""
 

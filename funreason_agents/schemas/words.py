@@ -8,9 +8,53 @@ from functools import lru_cache
 
 _CAMEL = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
 _STOP = frozenset(
-    "a an the of to in for on by with and or is are be it its that this from as at which if not no "
-    "into your you their his her was were will can must e g string list number value true false"
-    .split()
+    [
+        "a",
+        "an",
+        "the",
+        "of",
+        "to",
+        "in",
+        "for",
+        "on",
+        "by",
+        "with",
+        "and",
+        "or",
+        "is",
+        "are",
+        "be",
+        "it",
+        "its",
+        "that",
+        "this",
+        "from",
+        "as",
+        "at",
+        "which",
+        "if",
+        "not",
+        "no",
+        "into",
+        "your",
+        "you",
+        "their",
+        "his",
+        "her",
+        "was",
+        "were",
+        "will",
+        "can",
+        "must",
+        "e",
+        "g",
+        "string",
+        "list",
+        "number",
+        "value",
+        "true",
+        "false",
+    ]
 )
 
 
@@ -48,6 +92,7 @@ def overlap(left: Iterable[str], right: Iterable[str]) -> float:
     return 2 * len(first & second) / total if total else 0.0
 
 
+@lru_cache(maxsize=1 << 18)
 def match_field(
     parameter: str, description: str, field: str, container: str = "", owner: str = ""
 ) -> float:

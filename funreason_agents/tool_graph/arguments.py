@@ -7,10 +7,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from funreason_agents.environments.execution import PlannedCall
 from funreason_agents.schemas.base import canonical_json
 from funreason_agents.schemas.tools import Origin, ToolEdge, ToolSpec
 from funreason_agents.schemas.words import match_field
-from funreason_agents.environments.execution import PlannedCall
 from funreason_agents.tool_graph.values import (
     Value,
     fits,

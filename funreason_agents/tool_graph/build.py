@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from funreason_agents.environments.base import Environment
+from funreason_agents.environments.execution import PlannedCall
 from funreason_agents.schemas.base import iterate_values, pointer_field
 from funreason_agents.schemas.tools import Evidence, ToolEdge, ToolGraph, ToolSpec
 from funreason_agents.schemas.words import match_field
-from funreason_agents.environments.execution import PlannedCall
 from funreason_agents.tool_graph.probe import Observations, probe
 from funreason_agents.tool_graph.values import fits, schema_type
 
@@ -89,7 +89,9 @@ def _provides_edges(environment: Environment, seen: Observations) -> Iterator[To
             ) and parameter in tool.required
             probed = {flow for flow in flows if flow is not None and flow[0] != tool.name}
             # Where a value must come from an output, only those that were seen to work count.
-            fitting = set() if necessary and probed else _schema_flows(tool, schema, parameter, seen)
+            fitting = (
+                set() if necessary and probed else _schema_flows(tool, schema, parameter, seen)
+            )
             for source, field in sorted(probed | fitting):
                 evidence: tuple[Evidence, ...] = (
                     ("probed",) if (source, field) in probed else ("schema",)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from funreason_agents.environments.base import EnvSession, Snapshot
+from funreason_agents.environments.execution import execute_plan, keep_calls, to_plan
 from funreason_agents.schemas.base import canonical_json
 from funreason_agents.schemas.tools import ExecutedCall
-from funreason_agents.environments.execution import execute_plan, keep_calls, to_plan
 
 
 def minimise(
@@ -48,7 +48,9 @@ def minimise(
     return None if final is None else (final, [kept.index(position) for position in asked])
 
 
-def find_requests(calls: Sequence[ExecutedCall], asked: Sequence[int], needed: set[str]) -> list[int]:
+def find_requests(
+    calls: Sequence[ExecutedCall], asked: Sequence[int], needed: set[str]
+) -> list[int]:
     """Return the positions of the calls that a user must ask for.
 
     These are the asked calls, and whatever is left that no later call uses: neither its output

@@ -14,10 +14,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from funreason_agents.environments.base import Environment, EnvSession, Snapshot
-from funreason_agents.errors import EnvError
-from funreason_agents.schemas.tools import ExecutedCall, ToolCall, ToolSpec
-from funreason_agents.seeding import rng
-from funreason_agents.tool_graph.arguments import Sources, candidates, sample_call
 from funreason_agents.environments.execution import (
     PlannedCall,
     execute,
@@ -25,15 +21,22 @@ from funreason_agents.environments.execution import (
     keep_calls,
     to_plan,
 )
-from funreason_agents.tool_graph.values import Value, output_values, state_values
+from funreason_agents.errors import EnvError
+from funreason_agents.schemas.tools import ExecutedCall, ToolCall, ToolSpec
+from funreason_agents.seeding import rng
+from funreason_agents.tool_graph.arguments import Sources, candidates, sample_call
+from funreason_agents.tool_graph.values import Value, call_values, state_values
 
 PROBE_SEEDS = (101, 202, 303)
 RECIPES = 4
 """Recipes kept per tool."""
-STEPS_PER_TOOL = 40
-"""Most calls per tool and seed; the probes end sooner once every tool has its recipes."""
+WALKS = 24
+"""Most walks per seed; the probes end sooner once every tool has its recipes."""
+IDLE_WALKS = 5
+"""Walks in a row without a success that was still wanted, after which a seed has told its all."""
+CALLS_PER_TOOL = 2
+"""Length of a walk, per tool; at least `WALK_LENGTH`."""
 WALK_LENGTH = 40
-"""Calls after which a walk starts anew from the seed."""
 BOUND_RATE = 0.75
 """How often a parameter takes a fitting output rather than what a user could know."""
 
@@ -65,33 +68,36 @@ class Observations:
 def probe(environment: Environment, *, seeds: Sequence[int] = PROBE_SEEDS) -> Observations:
     """Walk over all tools in fresh sessions and return what was seen.
 
-    The result is a function of the environment and `seeds` alone. Costs at most
-    `len(seeds) * STEPS_PER_TOOL * len(tools)` calls, plus the minimisation of `RECIPES` recipes
-    per tool.
+    The result is a function of the environment and `seeds` alone. Costs at most `WALKS` walks per
+    seed, plus the minimisation of `RECIPES` recipes per tool.
 
     Raises:
         EnvError: the environment cannot be opened.
     """
     seen = Observations()
-    for seed in seeds:
+    for number, seed in enumerate(seeds):
         generator = rng("probe", environment.id, seed)
         session = environment.open(seed)
         start = session.snapshot()
         known = state_values(session.state())
-        remaining = STEPS_PER_TOOL * len(environment.tools)
-        while remaining > 0 and not _is_complete(environment, seen, seed):
+        share = max(1, RECIPES * (number + 1) // len(seeds))
+        idle = 0
+        for _ in range(WALKS):
+            wanted = _count_wanted(environment, seen, share)
+            if wanted == 0 or idle >= IDLE_WALKS:
+                break
             session = _walk(environment, session, start, known, seen, generator)
-            remaining -= WALK_LENGTH
+            idle = 0 if _count_wanted(environment, seen, share) < wanted else idle + 1
         session.close()
     return seen
 
 
-def _is_complete(environment: Environment, seen: Observations, seed: int) -> bool:
-    """Enough recipes for all tools, counted so that every seed adds its share."""
-    share = RECIPES * (PROBE_SEEDS.index(seed) + 1) / len(PROBE_SEEDS) if seed in PROBE_SEEDS else 1
-    return all(
-        seen.successes[tool.name] >= share or tool.name in seen.broken
+def _count_wanted(environment: Environment, seen: Observations, share: int) -> int:
+    """Return how many successes are still wanted, if each tool is to have `share` of them."""
+    return sum(
+        max(0, share - seen.successes[tool.name])
         for tool in environment.tools
+        if tool.name not in seen.broken
     )
 
 
@@ -106,12 +112,13 @@ def _walk(
     """Walk once from the seed; returns a session that is at the seed's state again."""
     session.restore(start)
     walk: list[ExecutedCall] = []
+    outputs: list[Value] = []
     found: list[list[ExecutedCall]] = []
-    for _ in range(WALK_LENGTH):
+    for _ in range(max(WALK_LENGTH, CALLS_PER_TOOL * len(environment.tools))):
         tool = _pick_tool(environment, seen, generator)
         if tool is None:
             break
-        call = _draw_call(tool, walk, known, generator)
+        call = _draw_call(tool, outputs, known, generator)
         try:
             step = execute(session, call, f"call_{len(walk)}")
         except EnvError as exc:
@@ -123,6 +130,7 @@ def _walk(
             seen.errors[tool.name] = _error_text(step)
             continue
         _note_success(step, seen)
+        outputs = [*call_values(step, len(walk)), *outputs]
         walk.append(step)
         if seen.successes[tool.name] <= RECIPES:
             found.append(list(walk))
@@ -146,9 +154,8 @@ def _pick_tool(
 
 
 def _draw_call(
-    tool: ToolSpec, walk: Sequence[ExecutedCall], known: Sequence[Value], generator: random.Random
+    tool: ToolSpec, outputs: Sequence[Value], known: Sequence[Value], generator: random.Random
 ) -> PlannedCall:
-    outputs = output_values(walk)
     bound = {}
     for name, schema in tool.properties.items():
         if name not in tool.required or generator.random() > BOUND_RATE:
@@ -228,9 +235,7 @@ def _succeeds(
     return shorter is not None and first_refusal(session, start, shorter) is None
 
 
-def first_refusal(
-    session: EnvSession, start: Snapshot, plan: Sequence[PlannedCall]
-) -> int | None:
+def first_refusal(session: EnvSession, start: Snapshot, plan: Sequence[PlannedCall]) -> int | None:
     """Execute `plan` from `start`; return the position of the first call refused, if any."""
     session.restore(start)
     done: list[ExecutedCall] = []

@@ -42,26 +42,31 @@ def output_values(calls: Sequence[ExecutedCall], kind: str = "output") -> list[V
     A value in a list of several is one of a choice: of this turn's outputs the first few can be
     asked for in words, of earlier turns none.
     """
+    latest = range(len(calls) - 1, -1, -1)
+    return [value for number in latest for value in call_values(calls[number], number, kind)]
+
+
+def call_values(step: ExecutedCall, number: int, kind: str = "output") -> list[Value]:
+    """Return the values that the call at position `number` gave; see `output_values`."""
+    if step.result.is_error:
+        return []
     found = []
-    for number in range(len(calls) - 1, -1, -1):
-        step = calls[number]
-        if step.result.is_error:
+    content = step.result.content
+    most = MAX_CHOICE if kind == "output" else 0
+    for pointer, field, container, value in iterate_values(content):
+        if any(place >= most for place, _ in find_choices(content, pointer)):
             continue
-        content = step.result.content
-        for pointer, field, container, value in iterate_values(content):
-            places = [place for place, _ in find_choices(content, pointer)]
-            if any(place >= (MAX_CHOICE if kind == "output" else 0) for place in places):
-                continue
-            origin = Origin(kind="output", call=number, path=pointer)
-            if kind == "history":
-                origin = Origin(kind="history", path=pointer)
-            owner = f"{number}{pointer.rpartition('/')[0]}"
-            found.append(Value(field, container, value, origin, owner, step.call.name))
+        output = kind == "output"
+        origin = Origin(
+            kind="output" if output else "history", call=number if output else None, path=pointer
+        )
+        owner = f"{number}{pointer.rpartition('/')[0]}"
+        found.append(Value(field, container, value, origin, owner, step.call.name))
     return found
 
 
 def state_values(state: Any) -> list[Value]:
-    """Return the values of the visible state; parts under a key that starts with `_` are private."""
+    """Return the values of the visible state; keys that start with `_` are private."""
     found = []
     for pointer, field, container, value in iterate_values(state):
         if "/_" in pointer or len(str(value)) > 300:
@@ -113,7 +118,9 @@ def pick_option(schema: dict[str, Any], generator: random.Random) -> tuple[bool,
     return (True, generator.choice(fitting)) if fitting else (False, None)
 
 
-_EXAMPLE = re.compile(r"(?:e\.g\.|for example|such as|example:|like)[,:]?\s*(.{3,80})", re.IGNORECASE)
+_EXAMPLE = re.compile(
+    r"(?:e\.g\.|for example|such as|example:|like)[,:]?\s*(.{3,80})", re.IGNORECASE
+)
 _QUOTED = re.compile(r"['\"`]([^'\"`]{1,40})['\"`]")
 
 
@@ -123,8 +130,16 @@ def examples_in_text(description: str) -> list[str]:
 
 
 _WORDS = (
-    "quarterly summary", "weekend plans", "team update", "travel notes", "open questions",
-    "spring schedule", "budget review", "garden project", "launch checklist", "reading list",
+    "quarterly summary",
+    "weekend plans",
+    "team update",
+    "travel notes",
+    "open questions",
+    "spring schedule",
+    "budget review",
+    "garden project",
+    "launch checklist",
+    "reading list",
 )
 _SENTENCES = (
     "Please handle this before Friday.", "The delivery arrived earlier than planned.",
@@ -135,7 +150,7 @@ _SENTENCES = (
 _LONG_TEXT = frozenset(
     {"content", "message", "note", "description", "comment", "body", "text", "resolution", "reason"}
 )
-_DATE = re.compile(r"\bdate\b|yyyy|dd|birth|\bday\b", re.IGNORECASE)
+_DATE = re.compile(r"\bdate\b|yyyy|\bbirth|\bday\b", re.IGNORECASE)
 
 
 def generate(name: str, schema: dict[str, Any], generator: random.Random) -> Any:

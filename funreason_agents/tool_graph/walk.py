@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from funreason_agents.environments.base import Environment, EnvSession
+from funreason_agents.environments.execution import PlannedCall, execute
 from funreason_agents.schemas.base import canonical_json
 from funreason_agents.schemas.tools import ExecutedCall, Origin, ToolEdge, ToolGraph
 from funreason_agents.tool_graph.arguments import Sources, edge_values, exclusion_key, sample_call
-from funreason_agents.environments.execution import PlannedCall, execute
 from funreason_agents.tool_graph.sampler import Situation, sample_next, state_ancestors
 from funreason_agents.tool_graph.values import Value, output_values, state_values
 

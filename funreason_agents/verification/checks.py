@@ -131,9 +131,7 @@ def check_arguments_derivable(case: TurnCase) -> Check:
 
 def check_query_clean(case: TurnCase) -> Check:
     """The query passes the gate: no identifiers, nothing that only a tool knows, all it must say."""
-    problems = find_query_problems(
-        case.query, case.trace, case.environment.tools, case.before
-    )
+    problems = find_query_problems(case.query, case.trace, case.environment.tools, case.before)
     return Check(name="query_clean", passed=not problems, details={"problems": problems})
 
 
@@ -160,9 +158,7 @@ def check_scaffolding_absent(case: TurnCase) -> Check:
     return Check(name="scaffolding_absent", passed=not found, details={"found": found})
 
 
-def check_replays(
-    executed: Sequence[ExecutedCall], replayed: Sequence[ExecutedCall]
-) -> Check:
+def check_replays(executed: Sequence[ExecutedCall], replayed: Sequence[ExecutedCall]) -> Check:
     """A fresh session gave the same results and the same state hash after each call.
 
     Raises:

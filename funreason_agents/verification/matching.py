@@ -105,9 +105,7 @@ def _expected_arguments(
         if origin.kind != "output" or origin.call not in pairs:
             continue
         try:
-            value = resolve_pointer(
-                attempt[pairs[origin.call]].result.content, origin.path or ""
-            )
+            value = resolve_pointer(attempt[pairs[origin.call]].result.content, origin.path or "")
         except LookupError:
             continue
         replaced[pointer] = value
@@ -118,7 +116,9 @@ def _with_values(value: Any, replaced: dict[str, Any], pointer: str) -> Any:
     if pointer in replaced:
         return replaced[pointer]
     if isinstance(value, dict):
-        return {key: _with_values(item, replaced, f"{pointer}/{key}") for key, item in value.items()}
+        return {
+            key: _with_values(item, replaced, f"{pointer}/{key}") for key, item in value.items()
+        }
     if isinstance(value, list):
         return [_with_values(item, replaced, f"{pointer}/{n}") for n, item in enumerate(value)]
     return value

@@ -34,16 +34,16 @@ def find_query_problems(
     for label, value in supplied_leaves(trace, tools):
         if find_derivation(value, told) is None:
             problems.append(f"the value for {label!r} is missing: {value!r}")
-    problems += [f"it reveals {v!r}, which only a tool can know" for v in _revealed(query, trace, facts)]
+    problems += [
+        f"it reveals {v!r}, which only a tool can know" for v in _revealed(query, trace, facts)
+    ]
     return problems
 
 
 ORDINALS = ("first", "second", "third")
 
 
-def supplied_leaves(
-    trace: CallTrace, tools: Sequence[ToolSpec]
-) -> Iterator[tuple[str, Any]]:
+def supplied_leaves(trace: CallTrace, tools: Sequence[ToolSpec]) -> Iterator[tuple[str, Any]]:
     """Yield (words for it, leaf) for everything that the user must supply.
 
     That is every leaf of the gold arguments that comes from no result and is not the schema's

@@ -29,7 +29,9 @@ def effect_of(description: str, variant: int = 0) -> str:
     sentence = _SENTENCE.split(" ".join(description.split()))[0].rstrip(" .!?:")
     sentence = _IDENTIFIER.sub(lambda match: humanize(match.group()), sentence)
     first, _, rest = sentence.partition(" ")
-    verbs = _VERBS.get(first.lower().rstrip("s"), (first.lower() if first[1:].islower() else first,))
+    verbs = _VERBS.get(
+        first.lower().rstrip("s"), (first.lower() if first[1:].islower() else first,)
+    )
     return f"{verbs[variant % len(verbs)]} {rest}".strip()[:160]
 
 
@@ -78,12 +80,17 @@ def _collect(content: Any, name: str, pairs: list[str]) -> None:
     elif isinstance(content, list):
         if content and all(not isinstance(item, dict | list) for item in content):
             if len(_json(content)) <= 120 and name:
-                pairs.append(f"{humanize(name)}: {_json(content)}")
+                pairs.append(f"{_label(name)}: {_json(content)}")
         else:
             for item in content[:1]:
                 _collect(item, name, pairs)
-    elif content is not None and name and not name.isdigit() and len(str(content)) <= 160:
-        pairs.append(f"{humanize(name)}: {_json(content)}")
+    elif content not in (None, "") and name and not name.isdigit() and len(str(content)) <= 160:
+        pairs.append(f"{_label(name)}: {_json(content)}")
+
+
+def _label(key: str) -> str:
+    """Return a field's name in words; a key that is itself a value, such as an id, as it is."""
+    return key if any(character.isdigit() or character == " " for character in key) else humanize(key)
 
 
 def _json(value: Any) -> str:

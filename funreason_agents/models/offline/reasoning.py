@@ -163,19 +163,27 @@ def _from_results(
         fresh = json.dumps(seen.value) not in spent
         ranked.append((-round(score, 1), not fresh, -seen.step, order, seen))
     ranked.sort(key=lambda entry: entry[:4])
-    return [
-        (seen.value, f"the {humanize(seen.field)} found before") for *_, seen in ranked
-    ]
+    return [(seen.value, f"the {humanize(seen.field)} found before") for *_, seen in ranked]
 
 
 def _reply(scene: _Scene, failed: bool) -> AIMessage:
     if not scene.results:
         return AIMessage("There is nothing that I can do for this request.")
-    content = _parse(str(scene.results[-1].content))
-    said = describe_result(content)
     if failed:
         return AIMessage("That did not work.")
-    return AIMessage(f"Done. {said}." if said else "Done.")
+    said = [
+        describe_result(_parse(str(result.content)))
+        for step, result in enumerate(scene.results)
+        if step == len(scene.results) - 1 or not _is_used_later(scene, step)
+    ]
+    told = ". ".join(part for part in said if part)
+    return AIMessage(f"Done. {told}." if told else "Done.")
+
+
+def _is_used_later(scene: _Scene, step: int) -> bool:
+    """Whether a later call took a value from the result of `step`: then it was only a means."""
+    given = [json.dumps(value) for c in scene.calls[step + 1 :] for value in c["args"].values()]
+    return any(seen.step == step and json.dumps(seen.value) in given for seen in scene.values)
 
 
 def _properties(tool: dict[str, Any]) -> dict[str, dict[str, Any]]:

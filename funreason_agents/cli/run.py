@@ -1,0 +1,177 @@
+"""`funreason synthesize` and `funreason export`: progress, summary, exit status."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from funreason_agents.config import SynthesisContext
+from funreason_agents.environments.base import Environment
+from funreason_agents.errors import ConfigurationError
+from funreason_agents.export.writer import read_records, write_records, write_text
+from funreason_agents.run_statistics import RunStatistics
+from funreason_agents.synthesis import Run, synthesize
+from funreason_agents.tool_graph.build import tool_graph_of
+
+console = Console(highlight=False)
+
+
+def run_synthesis(
+    environment: Environment,
+    *,
+    target: str,
+    out: Path,
+    num_trajectories: int,
+    knobs: dict[str, Any],
+    **options: Any,
+) -> int:
+    """Make the trajectories under a progress bar, then print a summary.
+
+    Returns:
+        The exit status, as `funreason synthesize --help` tells it.
+
+    Raises:
+        ConfigurationError: a knob is out of bounds.
+        FunReasonError: the run cannot be started.
+    """
+    try:
+        context = SynthesisContext(**knobs)
+    except ValidationError as exc:
+        first = exc.errors()[0]
+        msg = f"--{str(first['loc'][0]).replace('_', '-')}: {first['msg']}"
+        raise ConfigurationError(msg) from exc
+    with console.status(f"Probing the tools of {environment.id} ..."):
+        graph = tool_graph_of(environment)
+    for name, reason in graph.unreachable.items():
+        console.print(f"[yellow]unreachable[/] {name}: {escape(reason)}")
+    with _terminable(), _progress(num_trajectories) as advance:
+        run = synthesize(
+            environment=environment,
+            num_trajectories=num_trajectories,
+            out=out,
+            context=context,
+            target=target,
+            progress=advance,
+            **options,
+        )
+    _summarise(run)
+    if run.interrupted:
+        return 130
+    return 0 if run.accepted and not run.failed and not run.stopped_early else 1
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let a polite kill end the run as cleanly as Ctrl-C does."""
+
+    def stop(_signal: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Any]:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[counts]}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("Trajectories", total=total, counts="")
+
+        def advance(statistics: RunStatistics) -> None:
+            counts = (
+                f"[green]{statistics.accepted} accepted[/] "
+                f"[yellow]{statistics.rejected} rejected[/] "
+                f"[red]{statistics.failed} failed[/] yield {statistics.trajectory_yield:.0%}"
+            )
+            bar.update(task, completed=statistics.ended, counts=counts)
+
+        yield advance
+
+
+def _summarise(run: Run) -> None:
+    stats = run.statistics
+    console.print(
+        f"\n[bold]{stats.accepted} of {stats.planned} trajectories accepted[/] "
+        f"({stats.rejected} rejected, {stats.failed} failed), "
+        f"{stats.turns_accepted} verified turns, {stats.calls} tool calls."
+    )
+    console.print(
+        f"Yield: {stats.trajectory_yield:.0%} of trajectories, "
+        f"{stats.turn_yield:.0%} of drawn turns."
+    )
+    if stats.duplicates:
+        console.print(f"{stats.duplicates} left out: an earlier record has the same calls.")
+    corrected = sum(count for number, count in stats.rounds.items() if number > 1)
+    if corrected:
+        console.print(f"{corrected} turns were accepted after the critic corrected an attempt.")
+    _print_counts("Why turns were rejected", stats.rejections)
+    _print_counts("What failed", stats.errors)
+    for failure in stats.failures[:3]:
+        console.print(f"  trajectory {failure.index}: {escape(failure.message)}")
+    if run.stopped_early:
+        console.print(f"[red]Given up:[/] {escape(run.stopped_early)}")
+    if run.interrupted or stats.failed:
+        console.print("Run the same line again: it goes on where this one stopped.")
+    directory = run.directory
+    console.print(f"\n  records     {directory.records}")
+    console.print(f"  manifest    {directory.manifest}")
+    console.print(f"  checkpoints {directory.checkpoints}")
+    if stats.accepted:
+        console.print(f"\nNext:  funreason show {directory.path} 0")
+        console.print(f"       funreason verify {directory.path}")
+
+
+def _print_counts(title: str, counts: Any) -> None:
+    if not counts:
+        return
+    table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2))
+    for name, count in counts.most_common():
+        table.add_row(str(count), escape(str(name)))
+    console.print(table)
+
+
+def export_rows(
+    directory: Path, out: Path, *, format: str, heldout: float, benchmark: Path | None
+) -> None:
+    """Write rows, and a decontamination report where a benchmark is given.
+
+    Raises:
+        ConfigurationError: the format is unknown, or the benchmark folder is none.
+        ExportError: the records cannot be read, or the rows not be written.
+    """
+    records = read_records(directory)
+    split = {"train": 1 - heldout, "heldout": heldout} if heldout else {"train": 1.0}
+    paths = write_records(records, out, format=format, split=split)  # type: ignore[arg-type]  # checked there
+    for name, path in paths.items():
+        console.print(f"  {name:10} {path}")
+    if benchmark is None:
+        return
+    from funreason_agents.curation.decontamination import (  # noqa: PLC0415
+        find_overlaps,
+        load_bfcl,
+        render_report,
+    )
+
+    report = find_overlaps(records, load_bfcl(benchmark))
+    path = out / "decontamination.json"
+    write_text(path, report.model_dump_json(indent=2) + "\n")
+    console.print(escape(render_report(report)))
+    console.print(f"  report     {path}")
