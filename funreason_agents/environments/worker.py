@@ -118,8 +118,9 @@ class Worker:
         try:
             self._process.stdin.write(data)
             self._process.stdin.flush()
-        except OSError as exc:
-            raise self._crashed(what) from exc
+        except OSError as exc:  # the request has not reached it whole: it was not executed
+            msg = "the worker process is gone"
+            raise BackendLostError(msg) from exc
         deadline = time.monotonic() + timeout
         with selectors.DefaultSelector() as selector:
             selector.register(self._process.stdout, selectors.EVENT_READ)

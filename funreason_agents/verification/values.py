@@ -4,46 +4,59 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
+from bisect import bisect_left
+from collections.abc import Sequence
 from datetime import date
+from functools import lru_cache
 from typing import Any
 
-_WORD_NUMBERS = dict(
-    zip(
-        [
-            "zero",
-            "one",
-            "two",
-            "three",
-            "four",
-            "five",
-            "six",
-            "seven",
-            "eight",
-            "nine",
-            "ten",
-            "eleven",
-            "twelve",
-        ],
-        range(13),
-        strict=True,
-    )
+_UNITS = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
+    "sixteen seventeen eighteen nineteen"
 )
-_NUMBER = re.compile(r"(?<![\w.])[-+]?\d[\d,]*(?:\.\d+)?(?:[eE][-+]?\d+)?(?![\w])")
-_ISO_DATE = re.compile(r"^(\d{4})-(\d{2})-(\d{2})$")
-_MONTHS = [
-    "january",
-    "february",
-    "march",
-    "april",
-    "may",
-    "june",
-    "july",
-    "august",
-    "september",
-    "october",
-    "november",
-    "december",
-]
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
+_WORD_NUMBERS = {word: number for number, word in enumerate(_UNITS.split())} | {
+    word: 10 * number for number, word in enumerate(_TENS.split(), start=2)
+}
+NUMBER_WORD = re.compile(
+    rf"\b(?:(?:{_TENS.replace(' ', '|')})[- ](?:{'|'.join(_UNITS.split()[1:10])})"
+    rf"|{_TENS.replace(' ', '|')}|{_UNITS.replace(' ', '|')})\b",
+    re.IGNORECASE,
+)
+_DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?"
+_NOT_CODE = r"(?![A-Za-z_]*\d)"  # the 4 of an id such as 4F7K2 is no number
+_NUMBER = re.compile(rf"(?<![\w.])[-+]?{_DIGITS}{_NOT_CODE}")
+_PLAIN_NUMBER = re.compile(rf"(?<![\w.:/-])[-+]?{_DIGITS}{_NOT_CODE}(?![-:/]\d)")
+_COMMA_NUMBER = re.compile(r"(?<![\w.,])[-+]?(?:\d{1,3}(?:\.\d{3})+|\d+),\d{1,2}(?![\w,]|\.\d)")
+
+_MONTHS = (
+    "january february march april may june july august september october november december"
+).split()
+_MONTH = (
+    r"(january|february|march|april|may|june|july|august|september|october|november|december"
+    r"|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec)\b\.?"
+)
+_DAY = r"(\d{1,2})(?:st|nd|rd|th)?"
+_ISO = r"(?<![\w-])(\d{4})-(\d{2})-(\d{2})(?=\D|$)(?!-\w)"
+_NUMERIC = r"(?<![\w./-])(\d{1,2})([/.])(\d{1,2})\2(\d{4})(?![\w/-])"
+DATE = re.compile(
+    rf"{_ISO}|{_NUMERIC}|\b{_MONTH}\s+(?:the\s+)?{_DAY}\b(?!:|\.\d)(?:,?\s+(\d{{4}})\b)?"
+    rf"|(?<![\w.:/-]){_DAY}\s+(?:of\s+)?{_MONTH}(?:,?\s+(\d{{4}})\b)?",
+    re.IGNORECASE,
+)
+
+Day = tuple[int | None, int, int]
+"""Year (None where it is not said), month and day."""
+
+_SAME_CHARACTER = str.maketrans(
+    {
+        **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-"),
+        **dict.fromkeys("\u2018\u2019\u02bc", "'"),
+        **dict.fromkeys("\u201c\u201d\u201e\u00ab\u00bb", '"'),
+    }
+)
+_GROUP_SPACE = re.compile("(?<=\\d)[\u00a0\u2009\u202f'](?=\\d{3}(?!\\d))")
 
 
 def is_number(value: Any) -> bool:
@@ -60,7 +73,7 @@ def same_value(left: Any, right: Any) -> bool:
     if is_number(left) and is_number(right):
         return math.isclose(left, right, rel_tol=1e-9, abs_tol=1e-12)
     if isinstance(left, str) and isinstance(right, str):
-        return fold(left) == fold(right)
+        return left == right or fold(left) == fold(right)
     if isinstance(left, list) and isinstance(right, list):
         return len(left) == len(right) and all(map(same_value, left, right))
     if isinstance(left, dict) and isinstance(right, dict):
@@ -68,16 +81,40 @@ def same_value(left: Any, right: Any) -> bool:
     return type(left) is type(right) and bool(left == right)
 
 
+def to_plain(text: str) -> str:
+    """Write typographic dashes, quotes and digit groups as a keyboard would."""
+    if text.isascii() and "'" not in text:
+        return text
+    text = _GROUP_SPACE.sub(",", text)
+    return unicodedata.normalize("NFC", text).translate(_SAME_CHARACTER)
+
+
+@lru_cache(maxsize=8192)
 def fold(text: str) -> str:
-    """Return `text` in lower case with single spaces."""
-    return " ".join(text.casefold().split())
+    """Return `text` in lower case with single spaces, plain dashes and plain quotes."""
+    return " ".join(to_plain(text).casefold().split())
 
 
-def numbers_in(text: str) -> list[float]:
-    """Return the numbers that `text` writes, in digits (`1,250.5`, `12%`) or as words to twelve."""
-    found = [float(part.replace(",", "")) for part in _NUMBER.findall(text) if part.strip(",")]
-    words = re.findall(r"[a-z]+", text.lower())
-    return found + [float(_WORD_NUMBERS[word]) for word in words if word in _WORD_NUMBERS]
+def numbers_in(text: str, *, plain: bool = False) -> list[float]:
+    """Return the numbers that `text` writes: in digits (`1,250.5`, `45,50`, `12%`) or as words.
+
+    Args:
+        text: Any text.
+        plain: Leave out the parts of codes, dates and times.
+    """
+    text = to_plain(text)
+    pattern = _PLAIN_NUMBER if plain else _NUMBER
+    found = [float(part.replace(",", "")) for part in pattern.findall(text)]
+    found += [
+        float(part.replace(".", "").replace(",", ".")) for part in _COMMA_NUMBER.findall(text)
+    ]
+    found += [word_number(match.group()) for match in NUMBER_WORD.finditer(text)]
+    return [number for number in found if math.isfinite(number)]
+
+
+def word_number(word: str) -> float:
+    """Return the number that a match of `NUMBER_WORD` writes."""
+    return float(sum(_WORD_NUMBERS[part] for part in re.split(r"[- ]", word.lower())))
 
 
 def text_holds(text: str, value: Any) -> bool:
@@ -86,29 +123,60 @@ def text_holds(text: str, value: Any) -> bool:
         return any(same_value(number, value) for number in numbers_in(text))
     if isinstance(value, bool) or value is None:
         return False
-    needle = fold(str(value))
-    if not needle:
+    return folded_holds(fold(text), fold(str(value)))
+
+
+def folded_holds(text: str, needle: str, inside: str = r"\w") -> bool:
+    """Return whether the folded `text` has the folded `needle` as a whole word.
+
+    Args:
+        text: Where to look.
+        needle: What to look for.
+        inside: The characters of a word, as in a character class.
+    """
+    if not needle or needle not in text:
         return False
-    left = r"(?<!\w)" if needle[0].isalnum() else ""
-    right = r"(?!\w)" if needle[-1].isalnum() else ""
-    return re.search(left + re.escape(needle) + right, fold(text)) is not None
+    left = rf"(?<![{inside}])" if needle[0].isalnum() else ""
+    right = rf"(?![{inside}])" if needle[-1].isalnum() else ""
+    return re.search(left + re.escape(needle) + right, text) is not None
 
 
-def date_forms(value: Any) -> list[str]:
-    """Return the usual ways of writing an ISO date; nothing for other values."""
-    match = _ISO_DATE.match(value) if isinstance(value, str) else None
-    if match is None:
-        return []
-    year, month, day = (int(part) for part in match.groups())
+def holds_number(ordered: Sequence[float], value: float) -> bool:
+    """Return whether the ascending `ordered` has a number that is the same value."""
+    slack = max(1e-9 * abs(value), 1e-12)
+    place = bisect_left(ordered, value - slack)
+    return place < len(ordered) and ordered[place] <= value + slack
+
+
+def dates_in(text: str) -> list[Day]:
+    """Return the dates that `text` writes; of `3/4/2031` both readings."""
+    return [day for match in DATE.finditer(to_plain(text)) for day in days_of(match)]
+
+
+def days_of(match: re.Match[str]) -> list[Day]:
+    """Return the readings of one match of `DATE`."""
+    year, month, day, one, _, two, then, name, number, later, first, called, last = match.groups()
+    if year:
+        return _valid((int(year), int(month), int(day)))
+    if one:
+        orders = dict.fromkeys(((int(one), int(two)), (int(two), int(one))))
+        return [each for m, d in orders for each in _valid((int(then), m, d))]
+    word, said, stated = (name, number, later) if name else (called, first, last)
+    place = next(n for n, each in enumerate(_MONTHS, 1) if each.startswith(word.lower()[:3]))
+    return _valid((int(stated) if stated else None, place, int(said)))
+
+
+def same_day(left: Day, right: Day) -> bool:
+    """Return whether two dates agree; a year that is not said agrees with any."""
+    return left[1:] == right[1:] and (left[0] is None or right[0] is None or left[0] == right[0])
+
+
+def _valid(day: Day) -> list[Day]:
     try:
-        date(year, month, day)
+        date(day[0] or 2000, day[1], day[2])
     except ValueError:
         return []
-    names = [_MONTHS[month - 1], _MONTHS[month - 1][:3]]
-    forms = [f"{month}/{day}/{year}", f"{month:02}/{day:02}/{year}", f"{day}.{month}.{year}"]
-    for name in names:
-        forms += [f"{name} {day}, {year}", f"{name} {day} {year}", f"{day} {name} {year}"]
-    return forms
+    return [day]
 
 
 def is_trivial(value: Any) -> bool:

@@ -1,0 +1,45 @@
+import pytest
+
+from funreason_agents import SynthesisContext, create_environment_explorer
+from funreason_agents.schemas.tasks import CallTrace
+
+
+@pytest.fixture(scope="module")
+def explorer(environment):
+    return create_environment_explorer(environment=environment)
+
+
+def test_trace_fetches_what_its_target_needs(trace):
+    parsed = CallTrace.model_validate(trace)
+    assert parsed.tool_names == ("find_locker", "open_locker")
+    assert parsed.calls[1].origins["/locker_number"].kind == "output"
+    assert parsed.calls[0].state_before == trace["calls"][0]["state_before"]
+
+
+def test_same_place_gives_the_same_trace(explorer):
+    place = {"run_seed": 3, "index": 5, "turn": 1}
+    assert explorer.invoke(place) == explorer.invoke(place)
+
+
+def test_unknown_target_is_rejected(explorer):
+    out = explorer.invoke({"target": "fly"})
+    assert (out["call_trace"], out["rejection"]) == (None, "unreachable_target")
+
+
+def test_read_only_walks_never_write(explorer):
+    context = SynthesisContext(read_only=True, extra_rate=1.0)
+    for index in range(10):
+        found = explorer.invoke({"index": index}, context=context)["call_trace"]
+        assert "empty_locker" not in {step["call"]["name"] for step in found["calls"]}
+
+
+def test_max_calls_bounds_the_trace(explorer):
+    context = SynthesisContext(max_calls=1, lookup_rate=1.0)
+    out = explorer.invoke({"target": "open_locker"}, context=context)
+    assert out["call_trace"] is None
+    assert out["rejection"]
+
+
+def test_calls_are_streamed_while_walking(explorer):
+    parts = list(explorer.stream({"run_seed": 1, "target": "open_locker"}, stream_mode="custom"))
+    assert {"call": "open_locker", "ok": True} in parts
