@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.sqlite import SqliteSaver
 
 from funreason_agents.errors import ConfigurationError, ExportError
@@ -44,10 +45,17 @@ class RunDirectory:
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as exc:
-            msg = f"cannot read {str(self.manifest)!r}: {exc}; move it away to start anew"
-            raise ExportError(msg) from exc
-        assert isinstance(loaded, dict)
+            raise self._damaged(str(exc)) from exc
+        if not isinstance(loaded, dict) or not isinstance(loaded.get("run"), dict):
+            msg = "it does not say which run this is"
+            raise self._damaged(msg)
         return loaded
+
+    def _damaged(self, why: str) -> ExportError:
+        return ExportError(
+            f"cannot read {str(self.manifest)!r}: {why}. Restore it, or choose another --out; "
+            "the records beside it are untouched"
+        )
 
     def write_manifest(self, manifest: dict[str, Any]) -> None:
         """Replace `run.json`."""
@@ -77,6 +85,8 @@ class RunDirectory:
                 msg = f"another process is working on {str(self.path)!r}; wait for it to end"
                 raise ConfigurationError(msg) from exc
             self._require_same_run(run)
+            for leftover in self.path.glob(f".{MANIFEST}.*"):  # of a run that was killed
+                leftover.unlink()
             yield
 
     def _require_same_run(self, run: dict[str, Any]) -> None:
@@ -86,7 +96,13 @@ class RunDirectory:
                 msg = f"{str(self.path)!r} holds files but no run.json; choose another --out"
                 raise ConfigurationError(msg)
             return
-        other = manifest.get("run", {})
+        if _size(self.records) and not _size(self.checkpoints):
+            msg = (
+                f"{str(self.path)!r} holds records, but their checkpoints are gone. Choose another "
+                "--out, or move records.jsonl elsewhere to keep it and make all records anew"
+            )
+            raise ConfigurationError(msg)
+        other = manifest["run"]
         differing = sorted(key for key in {*run, *other} if run.get(key) != other.get(key))
         if differing:
             shown = "; ".join(
@@ -109,7 +125,9 @@ class RunDirectory:
         try:
             connection = sqlite3.connect(self.checkpoints, check_same_thread=False, timeout=30)
             self._require_own_database(connection)
-            saver = SqliteSaver(connection)
+            # State is plain JSON; nothing else is ever revived from somebody else's database.
+            serde = JsonPlusSerializer(allowed_msgpack_modules=None)
+            saver = SqliteSaver(connection, serde=serde)
             saver.setup()
             # Safe under `kill -9`; the default would sync to disk on every superstep.
             connection.execute("PRAGMA synchronous=NORMAL")
@@ -120,7 +138,8 @@ class RunDirectory:
         try:
             yield saver
         finally:
-            connection.close()
+            with saver.lock:  # a thread that was given up may still be writing
+                connection.close()
 
     def _require_own_database(self, connection: sqlite3.Connection) -> None:
         rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
@@ -134,16 +153,34 @@ class RunDirectory:
             raise ExportError(msg)
 
 
+def find_threads(checkpointer: SqliteSaver) -> set[str]:
+    """Return the ids of all threads that have begun.
+
+    Raises:
+        sqlite3.Error: the database cannot be read.
+    """
+    with checkpointer.cursor(transaction=False) as cursor:
+        rows = cursor.execute("SELECT DISTINCT thread_id FROM checkpoints WHERE checkpoint_ns = ''")
+        return {row[0] for row in rows}
+
+
 def database_error(path: Path, exc: sqlite3.Error) -> ExportError:
     """Say what is wrong with a checkpoint database and what to do."""
     text = str(exc)
-    if "full" in text:
-        advice = "free some space and run the same line again: it goes on where it stopped"
+    if "full" in text or "disk I/O" in text:
+        advice = (
+            "the disk is full or failing. Free some space and run the same line again: it goes on "
+            "where it stopped, and nothing accepted is lost"
+        )
     elif "readonly" in text or "unable to open" in text:
         advice = "make the directory writable, or choose another --out"
     else:
         advice = (
-            "it is damaged or no checkpoint database. records.jsonl is untouched; move the "
-            "database and run.json away and run the same line again to make the missing records anew"
+            "it is damaged or no checkpoint database. records.jsonl is untouched. Choose another "
+            "--out, or move the database and records.jsonl elsewhere and make all records anew"
         )
     return ExportError(f"checkpoint database {str(path)!r}: {text}; {advice}")
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0

@@ -73,11 +73,11 @@ class RunStatistics:
         return self.turns_accepted / drawn if drawn else 0.0
 
     def hopeless(self, limit: int) -> str | None:
-        """Return why to give up: the first `limit` trajectories all failed in the same way."""
+        """Return why to give up: so far, `limit` or more have ended, and all failed alike."""
         if self.failed < limit or self.failed < self.ended or len(self.errors) > 1:
             return None
         first = self.failures[0]
-        return f"the first {self.failed} trajectories all failed: {first.error}: {first.message}"
+        return f"{self.failed} of {self.failed} trajectories failed: {first.error}: {first.message}"
 
     def to_json(self) -> dict[str, Any]:
         """Return the counts as they stand in the manifest."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import signal
 import sqlite3
 import threading
 import time
@@ -10,22 +12,24 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, Self
 
 from langgraph.errors import GraphDrained
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import RunControl
+from langgraph.types import StateSnapshot
 
 from funreason_agents import __version__
 from funreason_agents.config import SynthesisContext
 from funreason_agents.environments.base import Environment
 from funreason_agents.environments.sessions import SessionPool
-from funreason_agents.errors import FunReasonError
+from funreason_agents.errors import ConfigurationError, FunReasonError
 from funreason_agents.export.checkpoints import trajectory_from_values
 from funreason_agents.graphs.supervisor import create_supervisor
 from funreason_agents.models.factory import ModelLike, load_models
-from funreason_agents.record_log import RecordLog
-from funreason_agents.run_directory import RunDirectory, database_error
+from funreason_agents.record_log import LogEntry, RecordLog, make_entry
+from funreason_agents.run_directory import RunDirectory, database_error, find_threads
 from funreason_agents.run_statistics import RunStatistics
 from funreason_agents.schemas.base import content_hash
 from funreason_agents.schemas.record import TrainingRecord
@@ -39,7 +43,9 @@ logger = logging.getLogger(__name__)
 MANIFEST_EVERY = 2.0
 """Seconds between two writes of the manifest while a run goes on."""
 HOPELESS = 5
-"""Failures in a row, from the start, after which a run is given up."""
+"""Trajectories that all failed in the same way, before any other, after which a run is given up."""
+LISTEN_EVERY = 0.1
+"""Seconds between two looks at whether the run is to stop."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +97,9 @@ def synthesize(
     """Make `num_trajectories` trajectories and leave their records in `out`.
 
     Trajectory i depends on (`seed`, i) alone. Running the same line again goes on where the last
-    one stopped, tries what failed again, and with a larger number adds to the run.
+    one stopped, tries what failed again, and with a larger number adds to the run. It may be
+    ended at any time, by `kill -9` too. Ctrl-C lets each trajectory reach its next checkpoint and
+    returns what there is; a second Ctrl-C does not wait for that.
 
     Args:
         environment: Where the trajectories take place.
@@ -109,10 +117,16 @@ def synthesize(
         progress: Called with the statistics whenever a trajectory ends.
 
     Raises:
-        ConfigurationError: `out` holds another run, or a model cannot be loaded.
+        ConfigurationError: `out` holds another run or a larger one, or a model cannot be loaded.
         EnvError: the environment cannot be opened.
         ExportError: `out` cannot be written, or its checkpoint database cannot be read.
     """
+    if num_trajectories < 1 or max_concurrency < 1:
+        msg = (
+            "num_trajectories and max_concurrency must be at least 1, not "
+            f"{num_trajectories} and {max_concurrency}"
+        )
+        raise ConfigurationError(msg)
     context = context or SynthesisContext()
     roles = load_models(model, models, base_url=base_url)
     identity = {
@@ -123,35 +137,59 @@ def synthesize(
         "context": context.model_dump(mode="json"),
         "verifier_version": VERIFIER_VERSION,
     }
+    manifest = {
+        "run": identity,
+        "environment_target": target,
+        "package_version": __version__,
+        "num_trajectories": num_trajectories,
+    }
     directory = RunDirectory(out)
-    with directory.claim(identity), directory.open_checkpointer() as checkpointer:
-        tool_graph_of(environment)
-        pool = SessionPool(environment)
-        graph = create_supervisor(
-            environment=environment, models=roles, sessions=pool, checkpointer=checkpointer
+    with directory.claim(identity):
+        _begin(directory, manifest)
+        with directory.open_checkpointer() as checkpointer:
+            tool_graph_of(environment)
+            pool = SessionPool(environment)
+            job = _Job(
+                graph=create_supervisor(
+                    environment=environment, models=roles, sessions=pool, checkpointer=checkpointer
+                ),
+                directory=directory,
+                environment=environment,
+                context=context,
+                manifest=manifest,
+                progress=progress or (lambda _statistics: None),
+            )
+            try:
+                return job.run(find_threads(checkpointer), max_concurrency)
+            except sqlite3.Error as exc:
+                raise database_error(directory.checkpoints, exc) from exc
+            finally:
+                pool.close()
+
+
+def _begin(directory: RunDirectory, manifest: dict[str, Any]) -> None:
+    """Say whose directory this is, before anything else is in it."""
+    before = directory.read_manifest()
+    if before is None:
+        directory.write_manifest({**manifest, "status": "running"})
+        return
+    planned = before.get("num_trajectories", 0)
+    held = directory.records.exists() and directory.records.stat().st_size > 0
+    if held and planned > manifest["num_trajectories"]:
+        msg = (
+            f"{str(directory.path)!r} holds records of a run of {planned} trajectories; "
+            f"{manifest['num_trajectories']} would drop some of them. Ask for {planned} or more, "
+            "or choose another --out"
         )
-        job = _Job(
-            graph=graph,
-            directory=directory,
-            environment=environment,
-            context=context,
-            seed=seed,
-            run_key=content_hash(identity),
-            total=num_trajectories,
-            progress=progress or (lambda _statistics: None),
-            manifest={
-                "run": identity,
-                "environment_target": target,
-                "package_version": __version__,
-                "num_trajectories": num_trajectories,
-            },
-        )
-        try:
-            return job.run(max_concurrency)
-        except sqlite3.Error as exc:
-            raise database_error(directory.checkpoints, exc) from exc
-        finally:
-            pool.close()
+        raise ConfigurationError(msg)
+
+
+@dataclass(frozen=True)
+class _Ended:
+    """What became of one trajectory, and what to write of it."""
+
+    outcome: Trajectory | Failure
+    entry: LogEntry | None = None
 
 
 class _Job:
@@ -164,104 +202,132 @@ class _Job:
         directory: RunDirectory,
         environment: Environment,
         context: SynthesisContext,
-        seed: int,
-        run_key: str,
-        total: int,
-        progress: Callable[[RunStatistics], None],
         manifest: dict[str, Any],
+        progress: Callable[[RunStatistics], None],
     ) -> None:
         self._graph = graph
         self._directory = directory
+        self._environment = environment
         self._context = context
-        self._seed = seed
-        self._run_key = run_key
-        self._total = total
-        self._progress = progress
+        self._seed: int = manifest["run"]["seed"]
+        self._run_key = content_hash(manifest["run"])
+        self._total: int = manifest["num_trajectories"]
         self._manifest = manifest
-        self._statistics = RunStatistics(planned=total)
-        self._log = RecordLog(directory, environment, self._read_state)
+        self._progress = progress
+        self._statistics = RunStatistics(planned=self._total)
+        self._tried = RunStatistics(planned=self._total)
+        """What this call ran itself, as opposed to what it found."""
+        self._log = RecordLog(directory)
+        self._interrupts = _Interrupts()
         self._controls: set[RunControl] = set()
         self._stopping = threading.Event()
+        self._stopped_early: str | None = None
         self._started = self._written = time.monotonic()
 
-    def run(self, max_concurrency: int) -> Run:
-        interrupted, stopped = False, None
-        self._write_manifest("running")
-        self._log.start()
-        try:
-            stopped = self._run_all(max_concurrency)
-        except KeyboardInterrupt:
-            interrupted = True
-        finally:
-            self._log.finish()
-            self._statistics.duplicates = self._log.duplicates
-            status = "interrupted" if interrupted else "stopped" if stopped else "finished"
-            self._write_manifest(status, stopped)
-        return Run(self._directory, self._statistics, interrupted, stopped)
+    def run(self, begun: set[str], max_concurrency: int) -> Run:
+        """Take over what has ended before, make the rest, and leave files that agree.
 
-    def _run_all(self, max_concurrency: int) -> str | None:
-        pending = iter(range(self._total))
-        running: dict[Future[Trajectory | Failure], int] = {}
-        executor = ThreadPoolExecutor(max_workers=max_concurrency, thread_name_prefix="trajectory")
+        Args:
+            begun: Ids of all threads that the checkpoint database holds.
+            max_concurrency: Threads that run at once.
+        """
         try:
-            while True:
-                while (
-                    len(running) < 2 * max_concurrency
-                    and (index := next(pending, None)) is not None
-                ):
-                    running[executor.submit(self._run_one, index)] = index
-                if not running:
-                    return None
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in sorted(done, key=lambda each: running[each]):
-                    self._settle(running.pop(future), future.result())
-                reason = self._statistics.hopeless(HOPELESS)
-                if reason is not None:
-                    self._drain()
-                    return reason
+            with self._log, self._interrupts:
+                with contextlib.suppress(KeyboardInterrupt):  # if Ctrl-C is handled elsewhere
+                    missing = self._take_over(begun)
+                    self._run_all(missing, max_concurrency)
+                self._log.finish(complete=self._statistics.ended == self._total)
         except BaseException:
-            self._drain()
+            with contextlib.suppress(FunReasonError):  # the disk may be full
+                self._write_manifest("failed")
             raise
-        finally:
-            executor.shutdown(wait=True, cancel_futures=True)
+        interrupted = self._statistics.ended < self._total and self._stopped_early is None
+        status = "interrupted" if interrupted else "stopped" if self._stopped_early else "finished"
+        self._write_manifest(status)
+        return Run(self._directory, self._statistics, interrupted, self._stopped_early)
 
-    def _run_one(self, index: int) -> Trajectory | Failure:
-        thread_id = make_thread_id(self._run_key, index)
-        config: Any = {"configurable": {"thread_id": thread_id}}
-        control = RunControl()
+    def _take_over(self, begun: set[str]) -> dict[int, bool]:
+        """Settle the threads that have ended; return the others, and whether each has begun."""
+        missing: dict[int, bool] = {}
+        for index in range(self._total):
+            if self._interrupts.count:
+                break
+            ended = None
+            if self._thread(index) in begun:
+                state = self._graph.get_state(self._config(index))
+                ended = self._end(index, state) if state.values.get("trajectory") else None
+                missing |= {} if ended else {index: bool(state.next)}
+            else:
+                missing[index] = False
+            if ended is not None:
+                self._settle(index, ended)
+        return missing
+
+    def _run_all(self, missing: dict[int, bool], max_concurrency: int) -> None:
+        """Run threads, a few more than run at once being queued, until all ended or it is over."""
+        pending = iter(missing.items())
+        running: dict[Future[_Ended | None], int] = {}
+        executor = ThreadPoolExecutor(max_concurrency, thread_name_prefix="trajectory")
+        try:
+            while self._interrupts.count < 2:
+                while not self._stopping.is_set() and len(running) < 2 * max_concurrency:
+                    index, begun = next(pending, (None, False))
+                    if index is None:
+                        break
+                    running[executor.submit(self._run_one, index, begun)] = index
+                if not running:
+                    return
+                done, _ = wait(running, timeout=LISTEN_EVERY, return_when=FIRST_COMPLETED)
+                for future in sorted(done, key=lambda each: running[each]):
+                    index = running.pop(future)
+                    ended = future.result()
+                    if ended is not None:
+                        self._tried.add(ended.outcome)
+                        self._settle(index, ended)
+                self._stopped_early = self._stopped_early or self._tried.hopeless(HOPELESS)
+                if self._interrupts.count or self._stopped_early:
+                    self._drain()
+        finally:
+            self._drain()
+            executor.shutdown(wait=self._interrupts.count < 2, cancel_futures=True)
+
+    def _run_one(self, index: int, begun: bool) -> _Ended | None:
+        """Run one thread to its end; return None if it was stopped on the way."""
+        control, config = RunControl(), self._config(index)
         self._controls.add(control)
         try:
-            state = self._graph.get_state(config)
-            if state.values.get("trajectory"):
-                return trajectory_from_values(state.values, thread_id)
-            start = None if state.next else {"seed": self._seed, "index": index}
             if self._stopping.is_set():
-                return _interrupted(index, thread_id)
-            values = self._graph.invoke(start, config, context=self._context, control=control)
-            return trajectory_from_values(values, thread_id)
+                return None
+            start = None if begun else {"seed": self._seed, "index": index}
+            self._graph.invoke(start, config, context=self._context, control=control)
+            return self._end(index, self._graph.get_state(config))
         except GraphDrained:
-            return _interrupted(index, thread_id)
+            return None
         except sqlite3.Error:
             raise
-        except Exception as exc:  # siblings go on; the failure is counted by type
-            if not isinstance(exc, FunReasonError):
-                logger.exception("trajectory %d failed", index)
-            message = str(exc).splitlines()[0] if str(exc) else ""
-            return Failure(
-                index=index, thread_id=thread_id, error=type(exc).__name__, message=message[:500]
-            )
+        except Exception as exc:  # noqa: BLE001  # siblings go on; it is counted by type
+            return self._fail(index, exc)
         finally:
             self._controls.discard(control)
 
-    def _read_state(self, index: int) -> Any:
-        thread_id = make_thread_id(self._run_key, index)
-        return self._graph.get_state({"configurable": {"thread_id": thread_id}})
+    def _end(self, index: int, state: StateSnapshot) -> _Ended:
+        try:
+            trajectory = trajectory_from_values(state.values, self._thread(index))
+            return _Ended(trajectory, make_entry(trajectory, state, self._environment))
+        except FunReasonError as exc:
+            return self._fail(index, exc)
 
-    def _settle(self, index: int, outcome: Trajectory | Failure) -> None:
-        if isinstance(outcome, Failure) and outcome.error == INTERRUPTED:
-            return
-        self._statistics.add(outcome)
-        self._log.add(index, accepted=getattr(outcome, "status", None) == "accepted")
+    def _fail(self, index: int, exc: Exception) -> _Ended:
+        if not isinstance(exc, FunReasonError):
+            logger.error("trajectory %d failed", index, exc_info=exc)
+        message = next(iter(str(exc).splitlines()), "")[:500]
+        error = type(exc).__name__
+        thread_id = self._thread(index)
+        return _Ended(Failure(index=index, thread_id=thread_id, error=error, message=message))
+
+    def _settle(self, index: int, ended: _Ended) -> None:
+        self._statistics.add(ended.outcome)
+        self._log.add(index, ended.entry)
         self._progress(self._statistics)
         if time.monotonic() - self._written > MANIFEST_EVERY:
             self._write_manifest("running")
@@ -272,21 +338,48 @@ class _Job:
         for control in list(self._controls):
             control.request_drain()
 
-    def _write_manifest(self, status: str, stopped: str | None = None) -> None:
+    def _thread(self, index: int) -> str:
+        return make_thread_id(self._run_key, index)
+
+    def _config(self, index: int) -> Any:
+        return {"configurable": {"thread_id": self._thread(index)}}
+
+    def _write_manifest(self, status: str) -> None:
         self._written = time.monotonic()
+        self._statistics.duplicates = self._log.duplicates
         self._directory.write_manifest(
             {
                 **self._manifest,
                 "status": status,
-                "stopped_early": stopped,
+                "stopped_early": self._stopped_early,
                 "seconds": round(self._written - self._started, 1),
                 **self._statistics.to_json(),
             }
         )
 
 
-INTERRUPTED = "Interrupted"
+class _Interrupts:
+    """Counts Ctrl-C instead of raising, so that it never tears what is just being written.
 
+    Does nothing outside the main thread, or where somebody else handles Ctrl-C.
+    """
 
-def _interrupted(index: int, thread_id: str) -> Failure:
-    return Failure(index=index, thread_id=thread_id, error=INTERRUPTED, message="")
+    def __init__(self) -> None:
+        self.count = 0
+        self._installed = False
+
+    def __enter__(self) -> Self:
+        if (
+            threading.current_thread() is threading.main_thread()
+            and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        ):
+            signal.signal(signal.SIGINT, self._note)
+            self._installed = True
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._installed:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def _note(self, _signal: int, _frame: FrameType | None) -> None:
+        self.count += 1

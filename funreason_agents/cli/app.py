@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +12,9 @@ import typer
 
 if TYPE_CHECKING:
     from funreason_agents.environments.base import Environment
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C or SIGTERM."""
 
 app = typer.Typer(
     name="funreason",
@@ -32,6 +37,13 @@ EnvironmentArgument = Annotated[
 RunArgument = Annotated[Path, typer.Argument(metavar="DIR", help="Directory of a run.")]
 TimeoutOption = Annotated[
     float, typer.Option(help="Seconds one tool call may take before its worker is ended.", min=0.1)
+]
+ModelOption = Annotated[
+    str,
+    typer.Option(
+        help="offline (rule-based: no key, no GPU), openai:NAME (OpenAI, or your own server with "
+        "--base-url), or provider:NAME (anything LangChain knows)."
+    ),
 ]
 SideEffectsOption = Annotated[
     bool,
@@ -77,7 +89,9 @@ def doctor(
     from funreason_agents.cli.inspect import examine_environment  # noqa: PLC0415
 
     loaded = _load(environment, tool_timeout, allow_side_effects)
-    raise typer.Exit(0 if examine_environment(loaded, environment) else 1)
+    # By its name it can be loaded again, in other processes; with side effects it is not.
+    examined = loaded if allow_side_effects else environment
+    raise typer.Exit(0 if examine_environment(loaded, examined) else 1)
 
 
 @app.command()
@@ -91,12 +105,12 @@ def synthesize(
     ] = 20,
     turns: Annotated[int, typer.Option(help="Turns per trajectory.", min=1, max=64)] = 3,
     seed: Annotated[int, typer.Option(help="Seed of the run: same seed, same records.")] = 0,
-    model: Annotated[
-        str,
-        typer.Option(help="offline, openai:NAME, or provider:NAME."),
-    ] = "offline",
+    model: ModelOption = "offline",
     base_url: Annotated[
-        str | None, typer.Option(help="Address of an OpenAI-compatible server, such as vLLM.")
+        str | None,
+        typer.Option(
+            help="Address of an OpenAI-compatible server, such as http://127.0.0.1:8000/v1 (vLLM)."
+        ),
     ] = None,
     max_concurrency: Annotated[
         int, typer.Option(help="Trajectories made at once.", min=1, max=512)
@@ -119,7 +133,8 @@ def synthesize(
     reasons of rejections) and checkpoints.sqlite (every thread, to resume, fork or inspect).
 
     Exit status: 0 if records were made and nothing failed; 1 if nothing was accepted or something
-    failed; 2 if the line cannot be run as it is; 130 after Ctrl-C.
+    failed; 2 if the line cannot be run as it is; 130 after Ctrl-C, which lets each trajectory
+    reach its next checkpoint (a second Ctrl-C does not wait).
     """
     from funreason_agents.cli.run import run_synthesis  # noqa: PLC0415
 
@@ -175,14 +190,19 @@ def verify(
         str | None, typer.Option(metavar="ENV", help="Where to replay; default: as in run.json.")
     ] = None,
     tool_timeout: TimeoutOption = 30.0,
+    allow_side_effects: SideEffectsOption = False,
 ) -> None:
     """Replay every record in a fresh session and run all checks on it again.
 
-    Exit status: 0 if all reproduce, 1 if one does not, 2 if the environment is not available.
+    Exit status: 0 if all reproduce; 1 if one does not, or there are none; 2 if they cannot be
+    judged, because the environment or the records cannot be read or the tools have changed.
     """
     from funreason_agents.cli.verify import verify_directory  # noqa: PLC0415
 
-    raise typer.Exit(verify_directory(directory, environment, tool_timeout))
+    def load(target: str) -> Environment:
+        return _load(target, tool_timeout, allow_side_effects)
+
+    raise typer.Exit(verify_directory(directory, environment, load))
 
 
 @app.command()
@@ -197,7 +217,16 @@ def show(
     ] = False,
     limit: Annotated[int, typer.Option(help="Most rejected turns to show.", min=1)] = 5,
 ) -> None:
-    """Show a trajectory: query, reasoning, calls, results, checks. Without N: a summary."""
+    """Show a trajectory: query, reasoning, calls, results, checks. Without N: a summary.
+
+    funreason show DIR                    counts, and a line for each record
+
+    funreason show DIR 0                  record 0, turn by turn
+
+    funreason show DIR --rejected         attempts that failed, against the gold trace
+
+    funreason show DIR REASON --rejected  only those, for example, that mention calls_match
+    """
     from funreason_agents.cli.show import show_record, show_rejected, show_summary  # noqa: PLC0415
 
     if rejected:
@@ -242,10 +271,26 @@ def main() -> None:
     except FunReasonError as exc:
         _fail(f"{type(exc).__name__}: {exc}", 1)
     except KeyboardInterrupt:
-        _fail("interrupted", 130)
+        _fail("interrupted", INTERRUPTED)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(141)
+    except SystemExit as exc:
+        if exc.code == INTERRUPTED:
+            _leave_threads_behind()
+        raise
+
+
+def _leave_threads_behind() -> None:
+    """After a second Ctrl-C: Python would wait for every model call that is still going on."""
+    if any(
+        not thread.daemon
+        for thread in threading.enumerate()
+        if thread is not threading.main_thread()
+    ):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(INTERRUPTED)
 
 
 def _fail(message: str, status: int) -> None:

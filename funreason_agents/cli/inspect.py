@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from funreason_agents.cli.console import console
 from funreason_agents.doctor import check_environment
 from funreason_agents.environments.base import Environment
 from funreason_agents.export.writer import write_text
@@ -15,8 +15,6 @@ from funreason_agents.schemas.tools import ToolGraph
 from funreason_agents.tool_graph.build import tool_graph_of
 from funreason_agents.tool_graph.draw import describe_edge, to_mermaid
 from funreason_agents.tool_graph.walk_report import WalkReport, compare_walks
-
-console = Console(highlight=False)
 
 
 def explore_environment(
@@ -64,14 +62,18 @@ def _print_walks(report: WalkReport) -> None:
     console.print(table)
 
 
-def examine_environment(environment: Environment, target: str) -> bool:
+def examine_environment(environment: Environment, examined: Environment | str) -> bool:
     """Print the tool graph and the outcome of every check; return whether all passed.
+
+    Args:
+        environment: What the tool graph is made of.
+        examined: The same, or its name, under which more can be checked.
 
     Raises:
         EnvError: the environment cannot be opened.
     """
     with console.status(f"Examining {environment.id} ..."):
-        report = check_environment(target if ":" in target else environment)
+        report = check_environment(examined)
         graph = tool_graph_of(environment)
     _print_graph(graph)
     console.print(f"\n{escape(str(report))}")

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from funreason_agents.cli.console import console
 from funreason_agents.config import SynthesisContext
 from funreason_agents.environments.base import Environment
 from funreason_agents.errors import ConfigurationError
 from funreason_agents.export.writer import read_records, write_records, write_text
+from funreason_agents.models.factory import load_model
 from funreason_agents.run_statistics import RunStatistics
 from funreason_agents.synthesis import Run, synthesize
 from funreason_agents.tool_graph.build import tool_graph_of
 
-console = Console(highlight=False)
+INTERRUPTED = 130
+LINE_EVERY = 30.0
+"""Seconds between two lines of progress where there is no terminal."""
 
 
 def run_synthesis(
@@ -32,6 +38,8 @@ def run_synthesis(
     out: Path,
     num_trajectories: int,
     knobs: dict[str, Any],
+    model: str = "offline",
+    base_url: str | None = None,
     **options: Any,
 ) -> int:
     """Make the trajectories under a progress bar, then print a summary.
@@ -49,34 +57,34 @@ def run_synthesis(
         first = exc.errors()[0]
         msg = f"--{str(first['loc'][0]).replace('_', '-')}: {first['msg']}"
         raise ConfigurationError(msg) from exc
-    with console.status(f"Probing the tools of {environment.id} ..."):
-        graph = tool_graph_of(environment)
-    for name, reason in graph.unreachable.items():
-        console.print(f"[yellow]unreachable[/] {name}: {escape(reason)}")
-    with _terminable(), _progress(num_trajectories) as advance:
-        run = synthesize(
-            environment=environment,
-            num_trajectories=num_trajectories,
-            out=out,
-            context=context,
-            target=target,
-            progress=advance,
-            **options,
-        )
+    # Before anything that takes time: the model's name may be wrong.
+    chat_model = load_model(model, base_url=base_url)
+    with _terminable():
+        with console.status(f"Probing the tools of {environment.id} ..."):
+            graph = tool_graph_of(environment)
+        for name, reason in graph.unreachable.items():
+            console.print(f"[yellow]unreachable[/] {name}: {escape(reason)}")
+        with _progress(num_trajectories) as advance:
+            run = synthesize(
+                environment=environment,
+                num_trajectories=num_trajectories,
+                out=out,
+                model=chat_model,
+                context=context,
+                target=target,
+                progress=advance,
+                **options,
+            )
     _summarise(run)
     if run.interrupted:
-        return 130
+        return INTERRUPTED
     return 0 if run.accepted and not run.failed and not run.stopped_early else 1
 
 
 @contextmanager
 def _terminable() -> Iterator[None]:
     """Let a polite kill end the run as cleanly as Ctrl-C does."""
-
-    def stop(_signal: int, _frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
+    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         yield
     finally:
@@ -85,6 +93,9 @@ def _terminable() -> Iterator[None]:
 
 @contextmanager
 def _progress(total: int) -> Iterator[Any]:
+    if not console.is_terminal:
+        yield _print_now_and_then()
+        return
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -92,18 +103,33 @@ def _progress(total: int) -> Iterator[Any]:
         TextColumn("{task.fields[counts]}"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    with Progress(*columns, console=console) as bar:
         task = bar.add_task("Trajectories", total=total, counts="")
 
         def advance(statistics: RunStatistics) -> None:
-            counts = (
-                f"[green]{statistics.accepted} accepted[/] "
-                f"[yellow]{statistics.rejected} rejected[/] "
-                f"[red]{statistics.failed} failed[/] yield {statistics.trajectory_yield:.0%}"
-            )
-            bar.update(task, completed=statistics.ended, counts=counts)
+            bar.update(task, completed=statistics.ended, counts=_counts(statistics))
 
         yield advance
+
+
+def _print_now_and_then() -> Callable[[RunStatistics], None]:
+    """Return what prints a line every `LINE_EVERY` seconds, for logs."""
+    printed = time.monotonic()
+
+    def advance(statistics: RunStatistics) -> None:
+        nonlocal printed
+        if time.monotonic() - printed > LINE_EVERY:
+            printed = time.monotonic()
+            console.print(f"{statistics.ended} of {statistics.planned}: {_counts(statistics)}")
+
+    return advance
+
+
+def _counts(statistics: RunStatistics) -> str:
+    return (
+        f"[green]{statistics.accepted} accepted[/], [yellow]{statistics.rejected} rejected[/], "
+        f"[red]{statistics.failed} failed[/], yield {statistics.trajectory_yield:.0%}"
+    )
 
 
 def _summarise(run: Run) -> None:
@@ -121,10 +147,10 @@ def _summarise(run: Run) -> None:
         console.print(f"{stats.duplicates} left out: an earlier record has the same calls.")
     corrected = sum(count for number, count in stats.rounds.items() if number > 1)
     if corrected:
-        console.print(f"{corrected} turns were accepted after the critic corrected an attempt.")
-    _print_counts("Why turns were rejected", stats.rejections)
+        console.print(f"Turns accepted after the critic corrected an attempt: {corrected}.")
+    _print_counts("Why drawn turns were rejected (another target was then drawn)", stats.rejections)
     _print_counts("What failed", stats.errors)
-    for failure in stats.failures[:3]:
+    for failure in () if run.stopped_early else stats.failures[:3]:
         console.print(f"  trajectory {failure.index}: {escape(failure.message)}")
     if run.stopped_early:
         console.print(f"[red]Given up:[/] {escape(run.stopped_early)}")
@@ -135,8 +161,13 @@ def _summarise(run: Run) -> None:
     console.print(f"  manifest    {directory.manifest}")
     console.print(f"  checkpoints {directory.checkpoints}")
     if stats.accepted:
-        console.print(f"\nNext:  funreason show {directory.path} 0")
-        console.print(f"       funreason verify {directory.path}")
+        folder = shlex.quote(str(directory.path))
+        console.print(f"\nNext:  funreason show {folder} 0")
+        console.print(f"       funreason verify {folder}")
+        console.print(f"       funreason export {folder} --out {folder}/rows")
+    elif stats.rejected:
+        folder = shlex.quote(str(directory.path))
+        console.print(f"\nNothing was accepted. Next:  funreason show {folder} --rejected")
 
 
 def _print_counts(title: str, counts: Any) -> None:
@@ -160,8 +191,16 @@ def export_rows(
     records = read_records(directory)
     split = {"train": 1 - heldout, "heldout": heldout} if heldout else {"train": 1.0}
     paths = write_records(records, out, format=format, split=split)  # type: ignore[arg-type]  # checked there
-    for name, path in paths.items():
-        console.print(f"  {name:10} {path}")
+    manifest = json.loads(paths["manifest"].read_text(encoding="utf-8"))
+    for name, counts in manifest["files"].items():
+        console.print(
+            f"  {name:10} {paths[name]}  ({counts['rows']} rows of {counts['records']} records)"
+        )
+    console.print(f"  {'manifest':10} {paths['manifest']}")
+    if not records:
+        console.print("[yellow]There are no records yet, so there are no rows.[/]")
+    elif heldout and not manifest["files"]["heldout"]["records"]:
+        console.print("[yellow]Too few records for a held-out part: it is empty.[/]")
     if benchmark is None:
         return
     from funreason_agents.curation.decontamination import (  # noqa: PLC0415

@@ -3,47 +3,70 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
-from funreason_agents.environments.loader import load_environment
+from funreason_agents.cli.console import console
+from funreason_agents.environments.base import Backend, Environment
 from funreason_agents.errors import ConfigurationError
 from funreason_agents.export.writer import read_records
 from funreason_agents.graphs.supervisor import create_supervisor
-from funreason_agents.run_directory import RunDirectory
+from funreason_agents.run_directory import RunDirectory, database_error
 from funreason_agents.schemas.base import content_hash
 from funreason_agents.schemas.record import TrainingRecord
-from funreason_agents.schemas.tools import ExecutedCall
+from funreason_agents.schemas.tools import ExecutedCall, ToolSpec
 from funreason_agents.schemas.trajectory import Check, Message, RejectedTurn
 from funreason_agents.seeding import make_thread_id
 from funreason_agents.verification.replay import split_turns
 
-console = Console(highlight=False)
-
 
 def show_summary(directory: Path) -> None:
-    """Print what a run made, one line per record.
+    """Print what a run made: its counts, and one line per record.
 
     Raises:
-        ExportError: the records cannot be read.
+        ExportError: the records or the manifest cannot be read.
     """
     records = read_records(directory)
-    table = Table("N", "turns", "calls", "first query", box=None)
+    manifest = RunDirectory(directory).read_manifest() or {}
+    _print_manifest(manifest)
+    table = Table("N", "turns", "calls", "targets", box=None)
+    table.add_column("first query", no_wrap=True)
     for number, record in enumerate(records):
         turns = split_turns(record.messages)
         calls = sum(len(message.tool_calls) for message in record.messages)
-        table.add_row(str(number), str(len(turns)), str(calls), escape(turns[0][0].content[:90]))
-    console.print(table)
-    manifest = RunDirectory(directory).read_manifest() or {}
+        query = " ".join(turns[0][0].content.split())
+        targets = ", ".join(record.provenance.targets)
+        table.add_row(str(number), str(len(turns)), str(calls), escape(targets), escape(query))
+    if records:
+        console.print(table)
     for reason, count in manifest.get("rejections", {}).items():
-        console.print(f"[yellow]{count} rejected turns[/] {reason}")
-    console.print(f"\nfunreason show {directory} N   or   --rejected [REASON]")
+        console.print(f"[yellow]{count} rejected turns[/] {escape(reason)}")
+    folder = shlex.quote(str(directory))
+    console.print(f"\nNext:  funreason show {folder} N             one record, turn by turn")
+    console.print(f"       funreason show {folder} --rejected    failed attempts")
+
+
+def _print_manifest(manifest: dict[str, Any]) -> None:
+    if "counts" not in manifest:
+        return
+    run, counts = manifest["run"], manifest["counts"]
+    models = ", ".join(sorted(set(run["models"].values())))
+    console.print(
+        f"[bold]{escape(run['environment'])}[/], seed {run['seed']}, model {escape(models)}: "
+        f"{manifest['status']}; {counts['accepted']} of {counts['planned']} accepted, "
+        f"{counts['rejected']} rejected, {counts['failed']} failed, "
+        f"{counts['duplicates']} duplicates left out"
+    )
+    for failure in manifest.get("failures", [])[:3]:
+        said = f"{failure['error']}: {failure['message']}"
+        console.print(f"[red]trajectory {failure['index']} failed[/] {escape(said)}")
 
 
 def show_record(directory: Path, which: str) -> None:
@@ -51,10 +74,15 @@ def show_record(directory: Path, which: str) -> None:
 
     Raises:
         ConfigurationError: there is no such record.
+        ExportError: the records cannot be read.
     """
     records = read_records(directory)
-    if not which.isdigit() or int(which) >= len(records):
-        msg = f"there is no record {which!r}; {str(directory)!r} has 0 to {len(records) - 1}"
+    if not which.isdecimal():
+        msg = f"{which!r} is not the number of a record; for a reason of rejection add --rejected"
+        raise ConfigurationError(msg)
+    if int(which) >= len(records):
+        held = f"records 0 to {len(records) - 1}" if records else "no records"
+        msg = f"there is no record {which}; {str(directory)!r} has {held}"
         raise ConfigurationError(msg)
     _print_record(records[int(which)])
 
@@ -126,17 +154,30 @@ def show_rejected(directory: Path, reason: str | None, limit: int) -> None:
 def _iterate_rejected(directory: Path) -> Iterator[tuple[int, RejectedTurn]]:
     run = RunDirectory(directory)
     manifest = run.read_manifest()
-    if manifest is None or not manifest.get("environment_target"):
+    if manifest is None or not run.checkpoints.exists():
         msg = f"{str(directory)!r} is not the directory of a `funreason synthesize` run"
         raise ConfigurationError(msg)
-    environment = load_environment(manifest["environment_target"])
     key = content_hash(manifest["run"])
     with run.open_checkpointer() as checkpointer:
-        graph = create_supervisor(environment=environment, checkpointer=checkpointer)
+        graph = create_supervisor(environment=_nowhere(manifest), checkpointer=checkpointer)
         for index in range(manifest["num_trajectories"]):
             config: Any = {"configurable": {"thread_id": make_thread_id(key, index)}}
-            for item in graph.get_state(config).values.get("rejected_turns", []):
+            try:
+                values = graph.get_state(config).values
+            except sqlite3.Error as exc:
+                raise database_error(run.checkpoints, exc) from exc
+            for item in values.get("rejected_turns", []):
                 yield index, RejectedTurn.model_validate(item["turn"])
+
+
+def _nowhere(manifest: dict[str, Any]) -> Environment:
+    """Return an environment for a graph that is only read from: the real one may be gone."""
+
+    def refuse(_seed: int) -> Backend:
+        raise NotImplementedError
+
+    nothing = ToolSpec(name="nothing", description="", parameters={"type": "object"})
+    return Environment(id=manifest["run"]["environment"], tools=[nothing], open_backend=refuse)
 
 
 def _print_rejected(index: int, rejected: RejectedTurn) -> None:

@@ -13,18 +13,20 @@ from funreason_agents.schemas.trajectory import Message, calls_of, parse_result
 Json = dict[str, Any]
 
 
-def to_state(messages: Sequence[Message], turn: int) -> list[Json]:
-    """Return `messages` of one turn as items of a delta channel.
+def to_state(query: str, attempt: Json, key: str) -> list[Json]:
+    """Return a turn's query and the messages of its attempt (as JSON) as items of a delta channel.
 
     Each is wrapped, because LangGraph would take a bare dict with a `role` for a chat message.
     """
+    messages = [{"role": "user", "content": query}, *attempt["messages"]]
     return [
-        {
-            "key": f"{turn}/{number}",
-            "message": message.model_dump(mode="json", exclude_defaults=True),
-        }
+        {"key": f"{key}/{number}", "message": _without_empty(message)}
         for number, message in enumerate(messages)
     ]
+
+
+def _without_empty(message: Json) -> Json:
+    return {name: value for name, value in message.items() if value not in (None, [], False, "")}
 
 
 def from_state(items: Sequence[Json]) -> tuple[Message, ...]:

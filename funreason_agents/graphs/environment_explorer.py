@@ -36,7 +36,7 @@ def create_environment_explorer(
 ) -> CompiledStateGraph[Any, Any, Any, Any]:
     """Compile the graph that makes one call trace.
 
-    Input: `run_seed`, `index`, `turn` (all 0 by default); optionally a `target`, and the
+    Input: `run_seed`, `index`, `turn` (all 0 by default); optionally a `wanted_target`, and the
     `conversation` before. Output: `call_trace`, or `rejection` with the reason why there is none.
 
     Args:
@@ -86,16 +86,19 @@ def _choose_target(environment: Environment) -> Node[ExplorerState]:
         context = SynthesisContext.resolve(runtime.context)
         seed, index, turn, attempt = _place(state)
         tools = walkable_tools(tool_graph_of(environment), read_only=context.read_only)
-        update: Json = {"call_trace": None, "rejection": None, "walk": []}
-        if "environment_seed" not in state:
-            update["environment_seed"] = derive_seed(seed, index, "environment")
-        target = state.get("target")
-        if not tools or (target is not None and target not in tools):
-            return {**update, "rejection": "unreachable_target"}
+        update: Json = {
+            "session_seed": state.get("environment_seed", derive_seed(seed, index, "environment")),
+            "call_trace": None,
+            "rejection": None,
+            "walk": [],
+        }
+        wanted = state.get("wanted_target")
+        if not tools or (wanted is not None and wanted not in tools):
+            return {**update, "target": wanted, "rejection": "unreachable_target"}
         planned = plan_target(
             tools, seed=seed, index=index, turn=turn, turns=context.turns, attempt=attempt
         )
-        return {**update, "target": target or planned}
+        return {**update, "target": wanted or planned}
 
     return choose_target
 
@@ -109,7 +112,7 @@ def _walk(environment: Environment, pool: SessionPool) -> Node[ExplorerState]:
         conversation = from_state(state.get("conversation", []))
         write = get_stream_writer()
         with pool.lease(
-            state["environment_seed"],
+            state["session_seed"],
             calls_of(conversation),
             state_hash=state.get("state_hash"),
         ) as session:
@@ -144,7 +147,7 @@ def _minimise(environment: Environment, pool: SessionPool) -> Node[ExplorerState
         target = state["target"]
         first = next(n for n, step in enumerate(walk) if step.call.name == target)
         conversation = from_state(state.get("conversation", []))
-        with pool.lease(state["environment_seed"], calls_of(conversation)) as session:
+        with pool.lease(state["session_seed"], calls_of(conversation)) as session:
             start = session.snapshot()
             result = minimise(session, start, walk, range(first, len(walk)))
             session.restore(start)
@@ -154,7 +157,7 @@ def _minimise(environment: Environment, pool: SessionPool) -> Node[ExplorerState
         needed = {edge.source for edge in graph.edges if edge.kind == "requires"}
         trace = CallTrace(
             environment_id=environment.id,
-            seed=state["environment_seed"],
+            seed=state["session_seed"],
             target=target,
             calls=tuple(calls),
             requests=tuple(find_requests(calls, asked, needed)),

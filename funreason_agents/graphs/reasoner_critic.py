@@ -76,11 +76,13 @@ def create_reasoner_critic(
         input_schema=ReasonerInput,
         output_schema=ReasonerOutput,
     )
+    builder.add_node("begin", _begin)
     builder.add_node("reason", _reason(environment, roles), retry_policy=MODEL_RETRY)
     builder.add_node("act", _act(pool))
     builder.add_node("verify", _verify(environment, pool))
     builder.add_node("criticise", _criticise(roles), retry_policy=MODEL_RETRY)
-    builder.add_edge(START, "reason")
+    builder.add_edge(START, "begin")
+    builder.add_edge("begin", "reason")
     builder.add_conditional_edges("reason", _after_reason, ["act", "verify"])
     builder.add_conditional_edges("act", _after_act, ["reason", "verify"])
     builder.add_conditional_edges("verify", _after_verify, ["criticise", END])
@@ -125,24 +127,30 @@ def _executed(state: ReasonerState) -> list[ExecutedCall]:
     return [ExecutedCall.model_validate(item) for item in state.get("executed", [])]
 
 
+def _begin(state: ReasonerState, runtime: Runtime[SynthesisContext]) -> Json:
+    """Forget what an earlier run on the same thread has left."""
+    return {
+        "messages": [],
+        "executed": [],
+        "round": 1,
+        "critiques": [],
+        "attempt": None,
+        "verdict": None,
+        "rejection": None,
+    }
+
+
 def _reason(environment: Environment, roles: RoleModels) -> Node[ReasonerState]:
     def reason(state: ReasonerState, runtime: Runtime[SynthesisContext]) -> Json:
         task = TurnTask.model_validate(state["turn_task"])
         conversation = from_state(state.get("conversation", []))
         said = _messages(state)
-        critiques = [Critique.model_validate(item) for item in state.get("critiques", [])]
+        critiques = [Critique.model_validate(item) for item in state["critiques"]]
         chat = [*to_chat(conversation), HumanMessage(task.query), *to_chat(said)]
         answer = take_step(roles.reasoning, task, environment.tools, chat, critiques)
         number = len(calls_of(conversation)) + len(calls_of(said))
         messages = [*said, _to_message(answer, number)]
-        return {
-            "messages": [message.to_json() for message in messages],
-            "executed": state.get("executed", []),
-            "round": state.get("round", 1),
-            "critiques": state.get("critiques", []),
-            "verdict": None,
-            "rejection": None,
-        }
+        return {"messages": [message.to_json() for message in messages], "verdict": None}
 
     return reason
 
@@ -150,9 +158,12 @@ def _reason(environment: Environment, roles: RoleModels) -> Node[ReasonerState]:
 def _to_message(answer: AIMessage, number: int) -> Message:
     """Return the answer as our message; its calls get ids that count up through the thread."""
     reasoning, text = split_reasoning(answer)
+    asked = [(call["name"], call["args"]) for call in answer.tool_calls]
+    # Arguments that are no JSON become a call that every schema refuses: the model sees its error.
+    asked += [(call["name"] or "", {"": call["args"]}) for call in answer.invalid_tool_calls]
     calls = tuple(
-        ToolCall(id=f"call_{number + position}", name=call["name"], arguments=call["args"])
-        for position, call in enumerate(answer.tool_calls)
+        ToolCall(id=f"call_{number + position}", name=name, arguments=arguments)
+        for position, (name, arguments) in enumerate(asked)
     )
     return Message(
         role="assistant", content=text, reasoning=reasoning, tool_calls=calls, trainable=True
@@ -168,7 +179,8 @@ def _act(pool: SessionPool) -> Node[ReasonerState]:
         with pool.lease(
             task.trace.seed, [*history, *(step.call for step in done)], state_hash=before
         ) as session:
-            new = replay_calls(session, _pending(state))
+            # One message can hold any number of calls; an attempt that went astray is stopped.
+            new = replay_calls(session, _pending(state)[: _most_calls(task) + 1 - len(done)])
         results = [
             Message(
                 role="tool",

@@ -1,8 +1,9 @@
 """State schemas of the four graphs, and their one reducer.
 
 State holds plain JSON (`Frozen.to_json`), parsed at the edge of each node, so that checkpoints
-can be read by any saver in strict mode. What grows with the conversation sits in delta channels:
-each item is stored once, and the bytes per turn stay the same however long a trajectory gets.
+can be read by any saver in strict mode. What grows with the conversation sits in delta channels,
+which store each item once. Each stage still stores the conversation that it is handed, so that the
+bytes per turn grow by a quarter from 2 to 16 turns (`benchmarks/checkpoint_growth.py`).
 """
 
 from __future__ import annotations
@@ -27,22 +28,18 @@ class Node(Protocol[State]):
         """Return the update."""
 
 
-def append_new(present: list[Json], writes: Sequence[list[Json]]) -> list[Json]:
-    """Append the items of `writes` whose `key` is not there yet, so that no item comes twice."""
-    known = {item["key"] for item in present}
-    result = list(present)
+def merge_by_key(present: list[Json], writes: Sequence[list[Json]]) -> list[Json]:
+    """Append the items of `writes`; one whose `key` is already there takes that one's place."""
+    merged = {item["key"]: item for item in present}
     for items in writes:
-        for item in items:
-            if item["key"] not in known:
-                known.add(item["key"])
-                result.append(item)
-    return result
+        merged.update({item["key"]: item for item in items})
+    return list(merged.values())
 
 
 SNAPSHOTS = 1_000_000
 """Updates between full copies in a delta channel: none, since a thread is short."""
 
-Growing = Annotated[list[Json], DeltaChannel(append_new, snapshot_frequency=SNAPSHOTS)]
+Growing = Annotated[list[Json], DeltaChannel(merge_by_key, snapshot_frequency=SNAPSHOTS)]
 
 
 class ExplorerInput(TypedDict, total=False):
@@ -53,7 +50,8 @@ class ExplorerInput(TypedDict, total=False):
     turn: int
     turn_attempt: int
     environment_seed: int
-    target: str
+    """Seed of the session; by default the one of trajectory `index`."""
+    wanted_target: str
     """Tool to head for; planned from the coverage quota if absent."""
     conversation: Growing
     """Messages of the earlier turns, each with a `key`; their calls are the session's history."""
@@ -67,17 +65,14 @@ class ExplorerOutput(TypedDict, total=False):
     call_trace: Json | None
     rejection: str | None
     target: str
+    """The tool that was headed for."""
 
 
 class ExplorerState(ExplorerInput, ExplorerOutput, total=False):
     """Working state of the environment explorer."""
 
+    session_seed: int
     walk: list[Json]
-    satisfied: list[str]
-    excluded: list[str]
-    lookups: list[list[str]]
-    length: int
-    tries: int
 
 
 class WriterInput(TypedDict, total=False):
@@ -151,11 +146,11 @@ class SupervisorState(SupervisorInput, SupervisorOutput, total=False):
     """Working state of the supervisor."""
 
     environment_seed: int
-    conversation: Growing
     turns: Growing
     rejected_turns: Growing
     turn: int
     turn_attempt: int
+    finished: bool
     state_hash: str
     call_trace: Json | None
     turn_task: Json | None

@@ -10,6 +10,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
+from langgraph.types import Overwrite
 
 from funreason_agents.config import SynthesisContext
 from funreason_agents.environments.base import Environment
@@ -100,6 +101,11 @@ def _plan(state: SupervisorState, runtime: Runtime[SynthesisContext]) -> Json:
         "turn_attempt": 1,
         "state_hash": None,
         "status": "running",
+        "trajectory": None,
+        "finished": False,
+        # An earlier run on the same thread may have left some.
+        "turns": Overwrite([]),
+        "rejected_turns": Overwrite([]),
         **_EMPTY,
     }
 
@@ -118,8 +124,8 @@ _EMPTY: Json = {
 def _conversation(state: SupervisorState) -> list[Json]:
     return [
         item
-        for turn in state.get("turns", [])
-        for item in to_state(Turn.model_validate(turn["turn"]).messages, turn["turn"]["index"])
+        for entry in state.get("turns", [])
+        for item in to_state(entry["turn"]["query"], entry["turn"]["attempt"], entry["key"])
     ]
 
 
@@ -156,6 +162,14 @@ def _unless_rejected(node: str) -> Callable[[SupervisorState], str]:
 
 def _settle_turn(state: SupervisorState, runtime: Runtime[SynthesisContext]) -> Json:
     """Keep an accepted turn; note a rejected one, whose target is then drawn anew."""
+    context = SynthesisContext.resolve(runtime.context)
+    update = _close_turn(state)
+    spent = update["turn_attempt"] > context.turn_attempts
+    finished = spent or update.get("turn", state["turn"]) >= context.turns
+    return {**update, "finished": finished, **_EMPTY}
+
+
+def _close_turn(state: SupervisorState) -> Json:
     if state.get("rejection"):
         rejected = _describe_rejection(state)
         return {
@@ -163,7 +177,6 @@ def _settle_turn(state: SupervisorState, runtime: Runtime[SynthesisContext]) -> 
                 {"key": f"{state['turn']}/{state['turn_attempt']}", "turn": rejected.to_json()}
             ],
             "turn_attempt": state["turn_attempt"] + 1,
-            **_EMPTY,
         }
     task = TurnTask.model_validate(state["turn_task"])
     turn = Turn.model_validate(
@@ -182,7 +195,6 @@ def _settle_turn(state: SupervisorState, runtime: Runtime[SynthesisContext]) -> 
         "turn": state["turn"] + 1,
         "turn_attempt": 1,
         "state_hash": turn.trace.state_after,
-        **_EMPTY,
     }
 
 
@@ -206,11 +218,9 @@ def _describe_rejection(state: SupervisorState) -> RejectedTurn:
     )
 
 
-def _after_turn(state: SupervisorState, runtime: Runtime[SynthesisContext]) -> str:
-    context = SynthesisContext.resolve(runtime.context)
-    if state["turn"] >= context.turns or state["turn_attempt"] > context.turn_attempts:
-        return "assemble"
-    return "environment_explorer"
+def _after_turn(state: SupervisorState) -> str:
+    # Of the state alone: `update_state`, as a human's edit in Studio, knows no context.
+    return "assemble" if state["finished"] else "environment_explorer"
 
 
 def _assemble(environment: Environment, roles: RoleModels) -> Callable[..., Json]:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.runnables import Runnable
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 
 from funreason_agents.errors import FunReasonError, ModelError, ModelOutputError
 
@@ -19,7 +19,7 @@ REPAIRS = 2
 """How often a malformed answer is sent back with the error."""
 
 _FENCE = re.compile(r"```(?:json)?\s*(.*?)```", re.DOTALL)
-_THINK = re.compile(r"<think>(.*?)</think>\s*", re.DOTALL)
+_THINK = re.compile(r"<think>(.*?)(?:</think>\s*|\Z)", re.DOTALL)
 
 
 def call_model(
@@ -35,12 +35,21 @@ def call_model(
     except FunReasonError:
         raise
     except Exception as exc:
-        msg = f"the model call failed: {type(exc).__name__}: {exc}"
+        reason = _hide_secrets(str(exc), model)  # messages of errors end up in checkpoints
+        msg = f"the model call failed: {type(exc).__name__}: {reason}"
         raise ModelError(msg) from exc
     if not isinstance(answer, AIMessage):
         msg = f"the model answered with {type(answer).__name__}, not with an AIMessage"
         raise ModelOutputError(msg)
     return answer
+
+
+def _hide_secrets(text: str, model: Any) -> str:
+    """Return `text` without the API key, which some servers repeat when they refuse it."""
+    for value in vars(getattr(model, "bound", model)).values():
+        if isinstance(value, SecretStr) and (secret := value.get_secret_value()):
+            text = text.replace(secret, "***")
+    return text
 
 
 def ask(model: BaseChatModel, prompt: str, schema: type[Answer]) -> Answer:
@@ -81,14 +90,15 @@ def split_reasoning(answer: AIMessage) -> tuple[str | None, str]:
     """Return (reasoning, text) of an answer.
 
     Reasoning is taken from standard content blocks, `reasoning_content`, or `<think>` in the
-    text, in this order.
+    text, in this order. Inside `<think>`, an answer may begin, or be cut off.
     """
     blocks = answer.content_blocks
     thoughts = [str(b.get("reasoning", "")) for b in blocks if b.get("type") == "reasoning"]
     text = "".join(str(block.get("text", "")) for block in blocks if block.get("type") == "text")
+    if "<think>" not in text.partition("</think>")[0] and "</think>" in text:
+        text = f"<think>{text}"  # many chat templates open it in the prompt
     inline = _THINK.findall(text)
-    if inline:
-        text = _THINK.sub("", text)
+    text = _THINK.sub("", text)
     extra = answer.additional_kwargs.get("reasoning_content")
     if not any(thoughts):
         thoughts = [str(extra)] if extra else inline

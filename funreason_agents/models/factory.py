@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
@@ -34,8 +35,8 @@ def load_model(model: ModelLike, *, base_url: str | None = None) -> BaseChatMode
         return model
     if model == "offline":
         return OfflineChatModel()
-    provider, separator, name = model.partition(":")
-    if not separator or not name:
+    provider, _, name = model.partition(":")
+    if not provider or not name:
         msg = (
             f"unknown model {model!r}; use 'offline', 'openai:NAME' (any OpenAI-compatible server, "
             "with --base-url), or 'provider:NAME'"
@@ -47,7 +48,9 @@ def load_model(model: ModelLike, *, base_url: str | None = None) -> BaseChatMode
 
 
 def _load_openai(name: str, base_url: str | None) -> BaseChatModel:
-    from langchain_openai import ChatOpenAI  # noqa: PLC0415  # slow to import
+    from funreason_agents.models.openai_compatible import (  # noqa: PLC0415  # slow to import
+        OpenAICompatibleModel,
+    )
 
     address = base_url or os.environ.get("OPENAI_BASE_URL") or os.environ.get("OPENAI_API_BASE")
     key = os.environ.get("OPENAI_API_KEY")
@@ -61,15 +64,18 @@ def _load_openai(name: str, base_url: str | None) -> BaseChatModel:
     options: dict[str, Any] = {"api_key": key or "not-needed", "max_retries": 0}
     if address:
         options["base_url"] = address
-    return ChatOpenAI(model=name, **options)
+    try:
+        return OpenAICompatibleModel(model=name, **options)
+    except Exception as exc:
+        msg = f"model 'openai:{name}' at {address!r} cannot be used: {exc}"
+        raise ConfigurationError(msg) from exc
 
 
 def _load_other(model: str, base_url: str | None) -> BaseChatModel:
     if find_spec("langchain") is None:
         msg = f"model {model!r} needs langchain: pip install 'funreason-agents[agents]'"
         raise MissingExtraError(msg)
-    from langchain.chat_models import init_chat_model  # noqa: PLC0415
-
+    init_chat_model = import_module("langchain.chat_models").init_chat_model
     options: dict[str, Any] = {"base_url": base_url} if base_url else {}
     try:
         loaded = init_chat_model(model, **options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,17 +11,22 @@ from typing import Any
 from funreason_agents.environments.execution import PlannedCall
 from funreason_agents.schemas.base import canonical_json
 from funreason_agents.schemas.tools import Origin, ToolEdge, ToolSpec
-from funreason_agents.schemas.words import match_field
+from funreason_agents.schemas.words import match_field, split_identifier
 from funreason_agents.tool_graph.values import (
     Value,
     fits,
     generate,
     pick_option,
     schema_type,
+    validator,
 )
 
 GOOD_MATCH = 0.6
 """Least score of `match_field` at which a field counts as a source for a parameter."""
+DOUBT = 0.1
+"""How much each refusal of values from one kind of place lowers the others from there."""
+LOOSE = 40
+"""Length of a text that may name something."""
 OPTIONAL_RATE = 0.25
 """How often an optional parameter is given, where a good value for it is known."""
 
@@ -35,11 +41,22 @@ class Sources:
     """Parameters that must be filled by an output, with the outputs that may fill them."""
     excluded: Collection[str] = frozenset()
     """Keys (`exclusion_key`) of values that were tried and refused."""
+    doubts: Mapping[str, int] = field(default_factory=Counter)
+    """Refusals so far by `doubt_key`: by the kind of place that the values came from."""
+    loose: bool = False
+    """Draw texts that nothing fits by name from all that is known, rather than invent them."""
 
 
 def exclusion_key(tool: str, parameter: str, value: Any) -> str:
     """Name a value that a tool refused for a parameter."""
     return canonical_json([tool, parameter, value])
+
+
+def doubt_key(tool: str, parameter: str, origin: Origin) -> str:
+    """Name the kind of place a value came from: how deep it lies, and in which field."""
+    parts = (origin.path or "").split("/")
+    last = next((part for part in reversed(parts) if not part.isdigit()), "")
+    return canonical_json([tool, parameter, origin.kind, len(parts), last])
 
 
 def candidates(
@@ -48,12 +65,13 @@ def candidates(
     """Return the values that fit a parameter by name and type, with their scores."""
     told = schema.get("description", "")
     scores: dict[tuple[str, str, str], float] = {}
+    is_valid = validator(schema).is_valid
     found = []
     for value in values:
         key = (value.field, value.container, value.source)
         if key not in scores:
             scores[key] = match_field(name, told, value.field, value.container)
-        if scores[key] >= least and fits(value.value, schema):
+        if scores[key] >= least and is_valid(value.value):
             found.append((scores[key], value))
     return found
 
@@ -80,7 +98,8 @@ def sample_call(tool: ToolSpec, sources: Sources, generator: random.Random) -> P
         if bound and drawn is None:
             return None
         if drawn is None:
-            drawn = _draw_free(tool, name, schema, sources, owners, generator)
+            used = {canonical_json(value) for value in arguments.values()}
+            drawn = _draw_free(tool, name, schema, sources, (owners, used), generator)
         if drawn is None:
             continue
         value, origin, owner = drawn
@@ -89,7 +108,26 @@ def sample_call(tool: ToolSpec, sources: Sources, generator: random.Random) -> P
         taken.add(canonical_json([origin.call, origin.path]))
         if owner:
             owners.add(owner)
+    _order_ranges(arguments, origins)
     return PlannedCall(tool.name, arguments, origins)
+
+
+_RANGES = (("min", "max"), ("minimum", "maximum"), ("start", "end"), ("lower", "upper"))
+
+
+def _order_ranges(arguments: dict[str, Any], origins: dict[str, Origin]) -> None:
+    """Swap the ends of a range that were drawn the wrong way round."""
+    names = {split_identifier(name): name for name in arguments}
+    for words, low in names.items():
+        for lower, upper in _RANGES:
+            high = names.get(tuple(upper if word == lower else word for word in words))
+            if high is None or high == low:
+                continue
+            ends = arguments[low], arguments[high]
+            if all(isinstance(end, int | float) for end in ends) and ends[0] > ends[1]:
+                arguments[low], arguments[high] = ends[1], ends[0]
+                left, right = f"/{low}", f"/{high}"
+                origins[left], origins[right] = origins[right], origins[left]
 
 
 _Drawn = tuple[Any, Origin, str]
@@ -113,22 +151,31 @@ def _draw_free(
     name: str,
     schema: dict[str, Any],
     sources: Sources,
-    owners: Collection[str],
+    company: tuple[Collection[str], Collection[str]],
     generator: random.Random,
 ) -> _Drawn | None:
-    """Draw from what a user can know; optional parameters are often left out."""
+    """Draw from what a user can know; optional parameters are often left out.
+
+    Args:
+        tool: Tool to be called.
+        name: Parameter to be filled.
+        schema: Its JSON Schema.
+        sources: Where the value may come from.
+        company: Owners and values of the arguments already drawn.
+        generator: Seeded generator.
+    """
     if name not in tool.required and generator.random() > OPTIONAL_RATE:
         return None
     named, option = _closed_option(schema, generator)
     if named:
         return option, Origin(kind="schema"), ""
     found = [
-        (score, value)
+        (score - DOUBT * sources.doubts.get(doubt_key(tool.name, name, value.origin), 0), value)
         for score, value in candidates(name, schema, sources.known)
         if exclusion_key(tool.name, name, value.value) not in sources.excluded
     ]
     if found:
-        chosen = _choose(found, owners, generator)
+        chosen = _choose(found, company, generator)
         return chosen.value, chosen.origin, chosen.owner
     if schema_type(schema) == "array":
         drawn = _draw_items(name, schema, sources.known, generator)
@@ -139,6 +186,12 @@ def _draw_free(
         return option, Origin(kind="schema"), ""
     if name not in tool.required:
         return None
+    if sources.loose and schema_type(schema) == "string":
+        texts = [v for v in sources.known if isinstance(v.value, str) and 0 < len(v.value) <= LOOSE]
+        texts = [v for v in texts if fits(v.value, schema)]
+        if texts:
+            chosen = generator.choice(texts)
+            return chosen.value, chosen.origin, chosen.owner
     return generate(name, schema, generator), Origin(kind="generated"), ""
 
 
@@ -151,11 +204,17 @@ def _closed_option(schema: dict[str, Any], generator: random.Random) -> tuple[bo
 
 
 def _choose(
-    found: Sequence[tuple[float, Value]], owners: Collection[str], generator: random.Random
+    found: Sequence[tuple[float, Value]],
+    company: tuple[Collection[str], Collection[str]],
+    generator: random.Random,
 ) -> Value:
-    """Prefer values beside ones already drawn (a name and its password), then better names."""
-    beside = [pair for pair in found if pair[1].owner in owners]
-    pool = beside or list(found)
+    """Prefer values beside ones already drawn (a name and its password), then better names.
+
+    Two parameters of a call get two values: a thing is hardly ever compared with itself.
+    """
+    owners, used = company
+    other = [pair for pair in found if canonical_json(pair[1].value) not in used] or list(found)
+    pool = [pair for pair in other if pair[1].owner in owners] or other
     best = max(score for score, _ in pool)
     return generator.choice([value for score, value in pool if score >= best - 0.05])
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from funreason_agents.environments.base import Environment
 from funreason_agents.environments.execution import PlannedCall
-from funreason_agents.schemas.base import iterate_values, pointer_field
+from funreason_agents.schemas.base import pointer_field
 from funreason_agents.schemas.tools import Evidence, ToolEdge, ToolGraph, ToolSpec
 from funreason_agents.schemas.words import match_field
 from funreason_agents.tool_graph.probe import Observations, probe
@@ -81,18 +81,23 @@ def _declared_edges(environment: Environment) -> Iterator[ToolEdge]:
 def _provides_edges(environment: Environment, seen: Observations) -> Iterator[ToolEdge]:
     """Edges along which a value flows: seen in a recipe (probed), or fitting by name (schema)."""
     for tool in environment.tools:
-        recipes = seen.recipes.get(tool.name, [])
+        recipes = seen.recipes_of(tool.name)
         for parameter, schema in tool.properties.items():
             flows = [_flow(recipe.calls, parameter) for recipe in recipes]
             necessary = (
-                bool(flows) and all(flow is not None for flow in flows)
-            ) and parameter in tool.required
+                bool(flows)
+                and None not in flows
+                and parameter in tool.required
+                and (tool.name, parameter) not in seen.stated
+            )
             probed = {flow for flow in flows if flow is not None and flow[0] != tool.name}
             # Where a value must come from an output, only those that were seen to work count.
             fitting = (
                 set() if necessary and probed else _schema_flows(tool, schema, parameter, seen)
             )
             for source, field in sorted(probed | fitting):
+                if not necessary and not _is_worth_a_lookup(tool, parameter, source, seen):
+                    continue
                 evidence: tuple[Evidence, ...] = (
                     ("probed",) if (source, field) in probed else ("schema",)
                 )
@@ -106,6 +111,15 @@ def _provides_edges(environment: Environment, seen: Observations) -> Iterator[To
                     parameter=parameter,
                     necessary=necessary,
                 )
+
+
+def _is_worth_a_lookup(tool: ToolSpec, parameter: str, source: str, seen: Observations) -> bool:
+    """Return whether a request can imply that a value is fetched which a user could also state.
+
+    Only if the tool looks the value up in its world, and fetching it changes nothing there.
+    """
+    checked = (tool.name, parameter) in seen.looked_up
+    return checked and source not in seen.writes and refers(parameter, tool.properties[parameter])
 
 
 def _flow(recipe: Sequence[PlannedCall], parameter: str) -> tuple[str, str] | None:
@@ -122,12 +136,12 @@ def _schema_flows(
         return set()
     told = schema.get("description", "")
     return {
-        (source, field)
-        for source, samples in seen.outputs.items()
+        (source, value.field)
+        for source, values in seen.given.items()
         if source != tool.name
-        for content in samples
-        for _, field, container, value in iterate_values(content)
-        if match_field(parameter, told, field, container) >= SCHEMA_MATCH and fits(value, schema)
+        for value in values
+        if match_field(parameter, told, value.field, value.container) >= SCHEMA_MATCH
+        and fits(value.value, schema)
     }
 
 
@@ -146,22 +160,37 @@ def refers(parameter: str, schema: dict[str, Any]) -> bool:
 
 
 def _requires_edges(environment: Environment, seen: Observations) -> Iterator[ToolEdge]:
-    """Edges of state preconditions: calls that a recipe needs though no value of theirs flows."""
+    """Edges of state preconditions: calls that a recipe needs though no value of theirs flows.
+
+    What only some recipes needed, or what makes a tool work again, is not necessary: in some
+    states it holds already.
+    """
     for tool in environment.tools:
-        needs = [recipe.needs for recipe in seen.recipes.get(tool.name, [])]
-        if not needs:
+        recipes = seen.recipes_of(tool.name)
+        if not recipes:
             continue
+        needs = [recipe.needs for recipe in recipes]
         always = frozenset.intersection(*needs)
         for source in sorted(always):
             yield _requires(source, tool.name, f"requires {source}")
         rest = [need - always for need in needs]
+        others = sorted(frozenset.union(*rest))
         if all(rest):
-            others = sorted(frozenset.union(*rest))
             for source in others:
                 yield _requires(source, tool.name, "requires any of " + ", ".join(others))
+            continue
+        at_times = {n for recipe in recipes for n in recipe.needs - always - recipe.coupled}
+        at_times |= {source for source, target in seen.restorers if target == tool.name}
+        for source in sorted(at_times - always - {tool.name}):
+            yield _requires(source, tool.name, f"requires {source} at times", necessary=False)
 
 
-def _requires(source: str, target: str, group: str) -> ToolEdge:
+def _requires(source: str, target: str, group: str, *, necessary: bool = True) -> ToolEdge:
     return ToolEdge(
-        source=source, target=target, kind="requires", evidence=("probed",), group=group
+        source=source,
+        target=target,
+        kind="requires",
+        evidence=("probed",),
+        group=group,
+        necessary=necessary,
     )

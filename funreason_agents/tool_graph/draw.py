@@ -29,6 +29,7 @@ def describe_edge(edge: ToolEdge) -> str:
     """Return one line about an edge, with its evidence."""
     evidence = "+".join(edge.evidence)
     if edge.kind == "requires":
-        return f"needs {edge.source} first [{evidence}]"
+        when = "first" if edge.necessary else "at times"
+        return f"needs {edge.source} {when} [{evidence}]"
     must = "must take" if edge.necessary else "can take"
     return f"{must} {edge.parameter} from {edge.source}.{edge.output_field} [{evidence}]"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from funreason_agents.environments.base import EnvSession, Snapshot
 from funreason_agents.environments.execution import execute_plan, keep_calls, to_plan
@@ -24,7 +24,8 @@ def minimise(
 
     Returns:
         The calls that are left, executed anew, and the positions of the asked calls among them.
-        None if the walk cannot be executed again.
+        A call that nothing needs, but that left its mark on the final state, is one of them: it
+        has to be asked for as well. None if the walk cannot be executed again.
     """
     plan = to_plan(walk)
     session.restore(start)
@@ -32,6 +33,7 @@ def minimise(
     if best is None:
         return None
     kept = list(range(len(plan)))
+    own: set[int] = set()
     for position in reversed(range(len(plan))):
         if position in asked:
             continue
@@ -41,11 +43,26 @@ def minimise(
             continue
         session.restore(start)
         done = execute_plan(session, shorter)
-        if done is not None and _same(done, fewer, best, kept, asked):
+        if done is None or not _same_results(done, fewer, best, kept, {*asked, *own}):
+            continue
+        if done[-1].state_after == best[-1].state_after:
             best, kept = done, fewer
+        else:
+            own.add(position)
     session.restore(start)
     final = execute_plan(session, to_plan(best))
-    return None if final is None else (final, [kept.index(position) for position in asked])
+    return (
+        None
+        if final is None
+        else (
+            final,
+            [
+                number
+                for number, position in enumerate(kept)
+                if position in own or position in asked
+            ],
+        )
+    )
 
 
 def find_requests(
@@ -69,15 +86,13 @@ def find_requests(
     ]
 
 
-def _same(
+def _same_results(
     done: Sequence[ExecutedCall],
     done_positions: Sequence[int],
     best: Sequence[ExecutedCall],
     best_positions: Sequence[int],
-    asked: Sequence[int],
+    asked: Collection[int],
 ) -> bool:
-    if done[-1].state_after != best[-1].state_after:
-        return False
     return all(
         canonical_json(done[done_positions.index(position)].result.content)
         == canonical_json(best[best_positions.index(position)].result.content)

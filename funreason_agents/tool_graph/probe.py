@@ -11,20 +11,24 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from types import NoneType
 from typing import Any
 
 from funreason_agents.environments.base import Environment, EnvSession, Snapshot
-from funreason_agents.environments.execution import (
-    PlannedCall,
-    execute,
-    fill_outputs,
-    keep_calls,
-    to_plan,
-)
+from funreason_agents.environments.execution import PlannedCall, execute, keep_calls, to_plan
 from funreason_agents.errors import EnvError
-from funreason_agents.schemas.tools import ExecutedCall, ToolCall, ToolSpec
+from funreason_agents.schemas.base import canonical_json, iterate_leaves
+from funreason_agents.schemas.tools import ExecutedCall, ToolSpec
 from funreason_agents.seeding import rng
 from funreason_agents.tool_graph.arguments import Sources, candidates, sample_call
+from funreason_agents.tool_graph.counter_probe import (
+    INVENTED_TRIES,
+    can_be_stated,
+    data_ancestors,
+    find_restorers,
+    is_looked_up,
+    run_plan,
+)
 from funreason_agents.tool_graph.values import Value, call_values, state_values
 
 PROBE_SEEDS = (101, 202, 303)
@@ -32,6 +36,12 @@ RECIPES = 4
 """Recipes kept per tool."""
 WALKS = 24
 """Most walks per seed; the probes end sooner once every tool has its recipes."""
+PATIENCE = 2
+"""How many times `IDLE_WALKS`, while some tool has not succeeded yet."""
+LOOSE_RATE = 0.5
+"""How often a tool that refused is given any known text where none fits by name."""
+FREE_TRIES = 8
+"""Calls that are tried to find out whether a tool also works on what was there before."""
 IDLE_WALKS = 5
 """Walks in a row without a success that was still wanted, after which a seed has told its all."""
 CALLS_PER_TOOL = 2
@@ -48,6 +58,25 @@ class Recipe:
     calls: tuple[PlannedCall, ...]
     needs: frozenset[str]
     """Tools without whose call the last one is refused, though no value of theirs flows."""
+    changes: bool = False
+    """Whether the last call changed the state."""
+
+    @property
+    def coupled(self) -> frozenset[str]:
+        """The tools among `needs` that are about the same thing: they share a value with it."""
+        last = len(self.calls) - 1
+        shared = self._told(last)
+        return self.needs & {self.calls[n].name for n in range(last) if self._told(n) & shared}
+
+    def _told(self, position: int) -> set[str]:
+        """Return the values that led to a call, through the calls whose outputs it used."""
+        led = data_ancestors(self.calls, position)
+        return {value for number in led for value in _told(self.calls[number])}
+
+
+def _told(call: PlannedCall) -> set[str]:
+    leaves = (leaf for _, leaf in iterate_leaves(call.arguments))
+    return {canonical_json(leaf) for leaf in leaves if not isinstance(leaf, bool | NoneType)}
 
 
 @dataclass
@@ -58,11 +87,33 @@ class Observations:
     successes: Counter[str] = field(default_factory=Counter)
     outputs: dict[str, list[Any]] = field(default_factory=dict)
     """Sampled result contents per tool."""
+    given: dict[str, list[Value]] = field(default_factory=dict)
+    """Sampled values per tool that a later call may use."""
     writes: set[str] = field(default_factory=set)
     errors: dict[str, str] = field(default_factory=dict)
     """Last error per tool."""
     broken: dict[str, str] = field(default_factory=dict)
     """Tools that hung or crashed; they are not called again."""
+    stated: set[tuple[str, str]] = field(default_factory=set)
+    """(tool, parameter) pairs that also take a value from the visible state."""
+    looked_up: set[tuple[str, str]] = field(default_factory=set)
+    """(tool, parameter) pairs whose value the tool looks up in its world."""
+    restorers: set[tuple[str, str]] = field(default_factory=set)
+    """(tool, tool that works again after it) pairs."""
+    effects: Counter[str] = field(default_factory=Counter)
+    """Successes that changed the state, per tool."""
+    invented: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Recipes in which a parameter's value was replaced by an invented one."""
+
+    def recipes_of(self, tool: str) -> list[Recipe]:
+        """Return the recipes of `tool` that tell what it needs.
+
+        Of a tool that can change something, those that did; and none that first made the very
+        thing that it then used, if others did without.
+        """
+        found = self.recipes.get(tool, [])
+        changing = [recipe for recipe in found if recipe.changes] or found
+        return [recipe for recipe in changing if not recipe.coupled] or changing
 
 
 def probe(environment: Environment, *, seeds: Sequence[int] = PROBE_SEEDS) -> Observations:
@@ -81,15 +132,45 @@ def probe(environment: Environment, *, seeds: Sequence[int] = PROBE_SEEDS) -> Ob
         start = session.snapshot()
         known = state_values(session.state())
         share = max(1, RECIPES * (number + 1) // len(seeds))
+        old = {name: len(recipes) for name, recipes in seen.recipes.items()}
         idle = 0
         for _ in range(WALKS):
             wanted = _count_wanted(environment, seen, share)
-            if wanted == 0 or idle >= IDLE_WALKS:
+            never = any(not seen.successes[tool.name] for tool in environment.tools)
+            if wanted == 0 or idle >= IDLE_WALKS * (PATIENCE if never else 1):
                 break
             session = _walk(environment, session, start, known, seen, generator)
             idle = 0 if _count_wanted(environment, seen, share) < wanted else idle + 1
+        new = {name: recipes[old.get(name, 0) :] for name, recipes in seen.recipes.items()}
+        plans = {name: [r.calls for r in found] for name, found in new.items() if found}
+        tools = {tool.name: tool for tool in environment.tools}
+        seen.restorers |= find_restorers(session, start, plans, seen.writes, tools, known)
         session.close()
     return seen
+
+
+def _find_uncoupled(
+    session: EnvSession,
+    start: Snapshot,
+    recipe: Recipe,
+    tool: ToolSpec,
+    known: Sequence[Value],
+    generator: random.Random,
+) -> Recipe | None:
+    """Find a recipe that does without what its needs made: some file, not one just created."""
+    plan = recipe.calls
+    rest = [n for n, call in enumerate(plan[:-1]) if call.name not in recipe.coupled]
+    before = keep_calls(plan, rest)
+    if before is None:
+        return None
+    for _ in range(FREE_TRIES):
+        call = sample_call(tool, Sources(known=known, loose=True), generator)
+        if call is None:
+            return None
+        outcome = run_plan(session, start, [*before, call], watched=recipe.changes)
+        if outcome.refused_at is None and (outcome.changed or not recipe.changes):
+            return Recipe((*before, call), recipe.needs - recipe.coupled, recipe.changes)
+    return None
 
 
 def _count_wanted(environment: Environment, seen: Observations, share: int) -> int:
@@ -118,7 +199,8 @@ def _walk(
         tool = _pick_tool(environment, seen, generator)
         if tool is None:
             break
-        call = _draw_call(tool, outputs, known, generator)
+        loose = tool.name in seen.errors and generator.random() < LOOSE_RATE
+        call = _draw_call(tool, outputs, known, generator, loose=loose)
         try:
             step = execute(session, call, f"call_{len(walk)}")
         except EnvError as exc:
@@ -132,15 +214,51 @@ def _walk(
         _note_success(step, seen)
         outputs = [*call_values(step, len(walk)), *outputs]
         walk.append(step)
-        if seen.successes[tool.name] <= RECIPES:
+        changed = step.state_before != step.state_after
+        if seen.successes[tool.name] <= RECIPES or (changed and seen.effects[tool.name] <= RECIPES):
             found.append(list(walk))
     for steps in found:
-        calls = _minimise(session, start, steps)
-        if calls is not None:
-            recipe = Recipe(tuple(calls), _find_needs(session, start, calls))
-            seen.recipes.setdefault(steps[-1].call.name, []).append(recipe)
+        _note_recipe(environment, session, start, steps, known, seen, generator)
     session.restore(start)
     return session
+
+
+def _note_recipe(
+    environment: Environment,
+    session: EnvSession,
+    start: Snapshot,
+    steps: Sequence[ExecutedCall],
+    known: Sequence[Value],
+    seen: Observations,
+    generator: random.Random,
+) -> None:
+    """Minimise a walk to the recipe of its last call, and question what the recipe shows."""
+    last = steps[-1]
+    changes = last.state_before != last.state_after
+    calls = _minimise(session, start, steps)
+    if calls is None:
+        return
+    recipe = Recipe(tuple(calls), _find_needs(session, start, calls, changes=changes), changes)
+    tool = environment.tool(last.call.name)
+    found = seen.recipes.setdefault(tool.name, [])
+    found.append(recipe)
+    if recipe.coupled:
+        simpler = _find_uncoupled(session, start, recipe, tool, known, generator)
+        found += [simpler] if simpler is not None else []
+    for parameter in calls[-1].arguments:
+        pair = (tool.name, parameter)
+        origin = calls[-1].origins.get(f"/{parameter}")
+        if (
+            origin is not None
+            and origin.kind == "output"
+            and pair not in seen.stated
+            and can_be_stated(session, start, calls, tool, parameter, known)
+        ):
+            seen.stated.add(pair)
+        if pair not in seen.looked_up and seen.invented[pair] < INVENTED_TRIES:
+            seen.invented[pair] += 1
+            if is_looked_up(session, start, calls, tool, parameter, last.result.content):
+                seen.looked_up.add(pair)
 
 
 def _pick_tool(
@@ -154,7 +272,12 @@ def _pick_tool(
 
 
 def _draw_call(
-    tool: ToolSpec, outputs: Sequence[Value], known: Sequence[Value], generator: random.Random
+    tool: ToolSpec,
+    outputs: Sequence[Value],
+    known: Sequence[Value],
+    generator: random.Random,
+    *,
+    loose: bool,
 ) -> PlannedCall:
     bound = {}
     for name, schema in tool.properties.items():
@@ -166,9 +289,9 @@ def _draw_call(
             pool = [value for score, value in fitting if score >= best - 0.2]
             generator.shuffle(pool)
             bound[name] = pool
-    drawn = sample_call(tool, Sources(known=known, bound=bound), generator)
+    drawn = sample_call(tool, Sources(known=known, bound=bound, loose=loose), generator)
     if drawn is None:
-        drawn = sample_call(tool, Sources(known=known), generator)
+        drawn = sample_call(tool, Sources(known=known, loose=loose), generator)
     assert drawn is not None
     return drawn
 
@@ -178,8 +301,10 @@ def _note_success(step: ExecutedCall, seen: Observations) -> None:
     samples = seen.outputs.setdefault(step.call.name, [])
     if len(samples) < 2 * RECIPES:
         samples.append(step.result.content)
+        seen.given.setdefault(step.call.name, []).extend(call_values(step, 0))
     if step.state_before != step.state_after:
         seen.writes.add(step.call.name)
+        seen.effects[step.call.name] += 1
 
 
 def _error_text(step: ExecutedCall) -> str:
@@ -190,62 +315,54 @@ def _error_text(step: ExecutedCall) -> str:
 def _minimise(
     session: EnvSession, start: Snapshot, steps: Sequence[ExecutedCall]
 ) -> list[PlannedCall] | None:
-    """Return the smallest plan found in which the last call still succeeds, or None."""
+    """Return the smallest plan found in which the last call still succeeds, or None.
+
+    Succeeding is to have an effect too, if it had one: a logout needs a login, even where the
+    tool does not mind.
+    """
     plan = to_plan(steps)
+    changes = steps[-1].state_before != steps[-1].state_after
     slim = sorted(data_ancestors(plan, len(plan) - 1))
     writers = [n for n, step in enumerate(steps) if step.state_before != step.state_after]
     kept = slim
-    if not _succeeds(session, start, plan, slim):
+    if not _succeeds(session, start, plan, slim, changes=changes):
         kept = sorted({*slim, *(a for n in writers for a in data_ancestors(plan, n))})
-        if not _succeeds(session, start, plan, kept):
+        if not _succeeds(session, start, plan, kept, changes=changes):
             return None
     for position in reversed(kept[:-1]):
         fewer = [n for n in kept if n != position]
-        if position in kept and _succeeds(session, start, plan, fewer):
+        if position in kept and _succeeds(session, start, plan, fewer, changes=changes):
             kept = fewer
     return keep_calls(plan, kept)
 
 
 def _find_needs(
-    session: EnvSession, start: Snapshot, plan: Sequence[PlannedCall]
+    session: EnvSession, start: Snapshot, plan: Sequence[PlannedCall], *, changes: bool
 ) -> frozenset[str]:
     """Leave out each earlier call in turn: which one makes the last call fail, and only it?"""
     last = len(plan) - 1
     needs = set()
     for position in range(last):
         shorter = keep_calls(plan, [n for n in range(last + 1) if n != position])
-        if shorter is not None and first_refusal(session, start, shorter) == last - 1:
+        if shorter is None:
+            continue
+        outcome = run_plan(session, start, shorter, watched=changes)
+        idle = outcome.refused_at is None and changes and not outcome.changed
+        if outcome.refused_at == last - 1 or idle:
             needs.add(plan[position].name)
     return frozenset(needs)
 
 
-def data_ancestors(plan: Sequence[PlannedCall], position: int) -> set[int]:
-    """Return `position` and every call whose output it uses, directly or not."""
-    found = {position}
-    for number in range(position, -1, -1):
-        if number in found:
-            found |= plan[number].providers
-    return found
-
-
 def _succeeds(
-    session: EnvSession, start: Snapshot, plan: Sequence[PlannedCall], kept: Sequence[int]
+    session: EnvSession,
+    start: Snapshot,
+    plan: Sequence[PlannedCall],
+    kept: Sequence[int],
+    *,
+    changes: bool,
 ) -> bool:
     shorter = keep_calls(plan, kept)
-    return shorter is not None and first_refusal(session, start, shorter) is None
-
-
-def first_refusal(session: EnvSession, start: Snapshot, plan: Sequence[PlannedCall]) -> int | None:
-    """Execute `plan` from `start`; return the position of the first call refused, if any."""
-    session.restore(start)
-    done: list[ExecutedCall] = []
-    for number, planned in enumerate(plan):
-        filled = fill_outputs(planned, done)
-        if filled is None:
-            return number
-        call = ToolCall(id=f"call_{number}", name=filled.name, arguments=filled.arguments)
-        result = session.call(call)
-        if result.is_error:
-            return number
-        done.append(ExecutedCall(call=call, result=result, state_before="", state_after=""))
-    return None
+    if shorter is None:
+        return False
+    outcome = run_plan(session, start, shorter, watched=changes)
+    return outcome.refused_at is None and (outcome.changed or not changes)

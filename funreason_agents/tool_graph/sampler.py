@@ -41,13 +41,20 @@ class Situation:
     """(tool, parameter) pairs that are to be looked up although a user could supply them."""
     excluded: Collection[str] = field(default_factory=frozenset)
     """Values that a tool refused (`exclusion_key`)."""
+    revoked: Collection[str] = frozenset()
+    """Tools whose effect may not hold: an error gave reason to doubt it."""
 
     def groups(self, tool: str) -> Groups:
         """Return the prerequisite groups of `tool` that hold in this turn."""
         return {
             group: edges
             for group, edges in self.graph.groups(tool, optional=True).items()
-            if any(e.necessary or (tool, e.parameter) in self.looked_up for e in edges)
+            if any(
+                e.necessary
+                or (tool, e.parameter) in self.looked_up
+                or (e.kind == "requires" and e.source in self.revoked)
+                for e in edges
+            )
         }
 
     def unmet(self, tool: str) -> Groups:
@@ -85,7 +92,8 @@ def sample_next(situation: Situation, generator: random.Random) -> str | None:
 
     The third branch ranges over legal tools that serve an unmet group of the target, or of one
     of the tools that could serve it; so a tool may be called twice for two parameters, and
-    interchangeable providers are not all called.
+    interchangeable providers are not all called. Of those equally near, a tool that only reads
+    is taken before one that changes the state: no request implies a change that is not needed.
     """
     target = situation.target
     if target in situation.called_this_turn:
@@ -97,8 +105,10 @@ def sample_next(situation: Situation, generator: random.Random) -> str | None:
     if not serving:
         return None
     distances = dict(nx.single_target_shortest_path_length(to_networkx(situation.graph), target))
-    nearest = min(distances[tool] for tool in serving)
-    return generator.choice(sorted({tool for tool in serving if distances[tool] == nearest}))
+    writes = set(situation.graph.writes)
+    ranks = {tool: (distances[tool], tool in writes) for tool in serving}
+    best = min(ranks.values())
+    return generator.choice(sorted(tool for tool, rank in ranks.items() if rank == best))
 
 
 def _serving(situation: Situation, target: str) -> Iterator[str]:
@@ -115,15 +125,19 @@ def _serving(situation: Situation, target: str) -> Iterator[str]:
 
 
 def state_ancestors(graph: ToolGraph, tool: str) -> set[str]:
-    """Return the tools whose state precondition `tool` rests on, directly or not."""
+    """Return the tools whose effect `tool` may rest on, directly or not.
+
+    An effect that is only needed in some states is no reason to doubt what that tool needs.
+    """
     found: set[str] = set()
     pending, seen = [tool], {tool}
     while pending:
-        for edges in graph.groups(pending.pop()).values():
+        current = pending.pop()
+        for edges in graph.groups(current, optional=current == tool).values():
             for edge in edges:
                 if edge.kind == "requires":
                     found.add(edge.source)
-                if edge.source not in seen:
+                if edge.necessary and edge.source not in seen:
                     seen.add(edge.source)
                     pending.append(edge.source)
     return found

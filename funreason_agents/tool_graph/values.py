@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import random
 import re
 from collections.abc import Sequence
@@ -11,7 +13,12 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from funreason_agents.schemas.base import canonical_json, find_choices, iterate_values
+from funreason_agents.schemas.base import (
+    canonical_json,
+    find_choices,
+    iterate_leaves,
+    iterate_values,
+)
 from funreason_agents.schemas.tools import ExecutedCall, Origin
 
 MAX_STATE_VALUES = 4000
@@ -47,14 +54,21 @@ def output_values(calls: Sequence[ExecutedCall], kind: str = "output") -> list[V
 
 
 def call_values(step: ExecutedCall, number: int, kind: str = "output") -> list[Value]:
-    """Return the values that the call at position `number` gave; see `output_values`."""
+    """Return the values that the call at position `number` gave; see `output_values`.
+
+    What a call of this turn only echoes from its arguments, it did not give.
+    """
     if step.result.is_error:
         return []
     found = []
+    told = {canonical_json(leaf) for _, leaf in iterate_leaves(step.call.arguments)}
+    echoed = told if kind == "output" else set()
     content = step.result.content
     most = MAX_CHOICE if kind == "output" else 0
     for pointer, field, container, value in iterate_values(content):
         if any(place >= most for place, _ in find_choices(content, pointer)):
+            continue
+        if not isinstance(value, list) and canonical_json(value) in echoed:
             continue
         output = kind == "output"
         origin = Origin(
@@ -80,14 +94,17 @@ def state_values(state: Any) -> list[Value]:
 
 @lru_cache(maxsize=4096)
 def _validator(schema: str) -> Draft202012Validator:
-    import json  # noqa: PLC0415
-
     return Draft202012Validator(json.loads(schema))
+
+
+def validator(schema: dict[str, Any]) -> Draft202012Validator:
+    """Return a validator for the parameter's schema."""
+    return _validator(canonical_json(schema))
 
 
 def fits(value: Any, schema: dict[str, Any]) -> bool:
     """Return whether `value` is valid against the parameter's schema."""
-    return bool(_validator(canonical_json(schema)).is_valid(value))
+    return bool(validator(schema).is_valid(value))
 
 
 def schema_type(schema: dict[str, Any]) -> str:
@@ -180,6 +197,11 @@ def _generate_number(kind: str, schema: dict[str, Any], generator: random.Random
     bounds = {**schema, **next((o for o in schema.get("anyOf", ()) if o.get("type") == kind), {})}
     low = bounds.get("minimum", bounds.get("exclusiveMinimum", 0) + 1)
     high = bounds.get("maximum", max(low * 4, low + 60))
+    step = bounds.get("multipleOf")
+    if step:
+        first, last = math.ceil(low / step), math.floor(high / step)
+        multiple = step * generator.randint(first, max(first, last))
+        return int(multiple) if kind == "integer" else float(multiple)
     if kind == "integer":
         return generator.randint(int(low), int(high))
     return round(generator.uniform(low, high), 1)

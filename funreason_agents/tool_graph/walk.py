@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from funreason_agents.environments.base import Environment, EnvSession
 from funreason_agents.environments.execution import PlannedCall, execute
 from funreason_agents.schemas.base import canonical_json
 from funreason_agents.schemas.tools import ExecutedCall, Origin, ToolEdge, ToolGraph
-from funreason_agents.tool_graph.arguments import Sources, edge_values, exclusion_key, sample_call
+from funreason_agents.tool_graph.arguments import (
+    Sources,
+    doubt_key,
+    edge_values,
+    exclusion_key,
+    sample_call,
+)
 from funreason_agents.tool_graph.sampler import Situation, sample_next, state_ancestors
 from funreason_agents.tool_graph.values import Value, output_values, state_values
 
-RETRIES = 6
-"""Refusals of one tool after which a walk gives up."""
+RETRIES = 10
+"""Refusals of one tool after which a walk does without it."""
+REDRAWS = 8
+"""Draws of arguments that were not tried before."""
+RESTARTS = 2
+"""How often a walk that came to nothing is begun anew, with other arguments."""
 PATIENCE = 2
 """Refusals after which the values from outputs, and then the state, are held to be the cause."""
 
@@ -43,12 +55,22 @@ class Walk:
     executed: int = 0
     """Calls tried, and calls among them that the environment did not refuse."""
     _satisfied: set[str] = field(default_factory=set)
+    _revoked: set[str] = field(default_factory=set)
+    _dropped: set[str] = field(default_factory=set)
     _excluded: set[str] = field(default_factory=set)
-    _refusals: dict[str, int] = field(default_factory=dict)
+    _doubts: Counter[str] = field(default_factory=Counter)
+    _refusals: Counter[str] = field(default_factory=Counter)
+    _refused: set[str] = field(default_factory=set)
+    """Calls that were refused since the last success: the same again would change nothing."""
+    _refused_at_start: set[str] = field(default_factory=set)
+    _spent: set[str] = field(default_factory=set)
+    """Calls that led nowhere before the last restart: others are tried first."""
     _known: list[Value] = field(default_factory=list)
 
     def run(self) -> str | None:
         """Walk until the target and the extra calls are done.
+
+        A walk that comes to nothing is begun anew from the same state, `RESTARTS` times.
 
         Returns:
             None, or why there is no trace: `"dead_end"`, `"refused"` or `"too_long"`.
@@ -56,9 +78,29 @@ class Walk:
         Raises:
             EnvError: the environment broke.
         """
-        self._satisfied = {s.call.name for s in self.history if not s.result.is_error}
         earlier = [_as_known(value) for value in output_values(self.history, kind="history")]
         self._known = [*earlier, *state_values(self.session.state())]
+        start = self.session.snapshot()
+        for restart in range(RESTARTS + 1):
+            if restart:
+                self.session.restore(start)
+                self._forget()
+            reason = self._walk()
+            if reason is None:
+                break
+        return reason
+
+    def _forget(self) -> None:
+        """Begin anew; what was learnt about arguments is kept, look-ups are not asked for again."""
+        self._spent |= {_call_key(step.call.name, step.call.arguments) for step in self.done}
+        self.done = []
+        self.lookups = frozenset()
+        self._refused = set(self._refused_at_start)
+        for learnt in (self._revoked, self._dropped, self._refusals):
+            learnt.clear()
+
+    def _walk(self) -> str | None:
+        self._satisfied = {s.call.name for s in self.history if not s.result.is_error}
         while not self._is_complete():
             if len(self.done) >= self.max_calls:
                 return None if self._reached() else "too_long"
@@ -72,7 +114,9 @@ class Walk:
                 self.lookups = frozenset()  # the user will have to supply these values after all
                 continue
             if not self._try(call) and self._refusals[call.name] >= RETRIES:
-                return None if self._reached() else "refused"
+                if call.name == self.target and not self._reached():
+                    return "refused"
+                self._dropped.add(call.name)
         return None
 
     @property
@@ -90,7 +134,7 @@ class Walk:
     def _situation(self) -> Situation:
         called = [step.call.name for step in self.done]
         # Once the target is reached, the same request again would be no new request.
-        allowed = self.allowed - set(called) if self._reached() else self.allowed
+        allowed = self.allowed - self._dropped - (set(called) if self._reached() else set())
         return Situation(
             graph=self.graph,
             target=self.target,
@@ -100,6 +144,7 @@ class Walk:
             outputs=self._outputs(),
             looked_up=self.lookups,
             excluded=self._excluded,
+            revoked=self._revoked,
         )
 
     def _outputs(self) -> list[Value]:
@@ -112,8 +157,20 @@ class Walk:
             for edges in groups
             if edges[0].parameter is not None
         }
-        sources = Sources(known=self._known, bound=bound, excluded=self._excluded)
-        return sample_call(self.environment.tool(name), sources, self.generator)
+        sources = Sources(
+            known=self._known,
+            bound=bound,
+            excluded=self._excluded,
+            doubts=self._doubts,
+            loose=self._refusals[name] > 0,
+        )
+        tool = self.environment.tool(name)
+        call = sample_call(tool, sources, self.generator)
+        for _ in range(REDRAWS):
+            if call is None or _call_key(name, call.arguments) not in self._refused | self._spent:
+                break
+            call = sample_call(tool, sources, self.generator)
+        return call
 
     def _bindable(self, edges: Sequence[ToolEdge]) -> list[Value]:
         """Return the outputs that may fill a parameter; those of earlier turns only if they must.
@@ -131,30 +188,49 @@ class Walk:
 
     def _try(self, call: PlannedCall) -> bool:
         """Execute `call`; on refusal undo it, and learn from it."""
-        if any(
-            step.call.name == call.name
-            and canonical_json(step.call.arguments) == canonical_json(call.arguments)
-            for step in self.done
+        key = _call_key(call.name, call.arguments)
+        if key in self._refused or any(
+            _call_key(step.call.name, step.call.arguments) == key for step in self.done
         ):
-            self._refusals[call.name] = self._refusals.get(call.name, 0) + 1
+            self._learn(call)
             return False
         before = self.session.snapshot()
         step = execute(self.session, call, f"call_{len(self.done)}")
         self.attempted += 1
         self.on_call(step)
-        if not step.result.is_error:
-            self.executed += 1
+        self.executed += not step.result.is_error
+        if not step.result.is_error and not self._is_idle(step):
             self.done.append(step)
             self._satisfied.add(call.name)
+            self._revoked.discard(call.name)
+            self._refused.clear()
             return True
         self.session.restore(before)
-        refusals = self._refusals[call.name] = self._refusals.get(call.name, 0) + 1
+        self._refused.add(key)
+        if not self.done:
+            self._refused_at_start.add(key)
+        self._learn(call)
+        return False
+
+    def _is_idle(self, step: ExecutedCall) -> bool:
+        """Return whether a call that should change something did not, and may be tried again."""
+        changes = step.call.name in self.graph.writes
+        tried = self._refusals[step.call.name]
+        return changes and step.state_before == step.state_after and tried <= PATIENCE
+
+    def _learn(self, call: PlannedCall) -> None:
+        self._refusals[call.name] += 1
+        refusals = self._refusals[call.name]
+        for pointer, origin in call.origins.items():
+            self._doubts[doubt_key(call.name, pointer[1:], origin)] += 1
         if refusals >= PATIENCE:
             self._exclude(call)
         if refusals == PATIENCE + 1:
             # An error shows that what once held no longer does: after logout, login must be redone.
-            self._satisfied -= state_ancestors(self.graph, call.name)
-        return False
+            lost = state_ancestors(self.graph, call.name)
+            self._satisfied -= lost
+            self._revoked |= lost
+            self._refused.clear()
 
     def _exclude(self, call: PlannedCall) -> None:
         for pointer, origin in call.origins.items():
@@ -162,6 +238,10 @@ class Walk:
                 parameter = pointer[1:]
                 key = exclusion_key(call.name, parameter, call.arguments[parameter])
                 self._excluded.add(key)
+
+
+def _call_key(name: str, arguments: dict[str, Any]) -> str:
+    return canonical_json([name, arguments])
 
 
 def _as_known(value: Value) -> Value:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -54,7 +56,7 @@ def check_calls_match(case: TurnCase) -> Check:
     match = match_calls(gold, attempt)
     problem = dict(match.problem)
     if not problem and match.swapped:
-        problem = _find_order_problem(gold, attempt, match.pairs)
+        problem = _find_order_problem(gold, attempt)
     return Check(
         name="calls_match",
         passed=not problem,
@@ -64,13 +66,9 @@ def check_calls_match(case: TurnCase) -> Check:
 
 
 def _find_order_problem(
-    gold: Sequence[ExecutedCall], attempt: Sequence[ExecutedCall], pairs: dict[int, int]
+    gold: Sequence[ExecutedCall], attempt: Sequence[ExecutedCall]
 ) -> dict[str, Any]:
-    """Both orders were executed; calls may swap only if results and end state agree."""
-    for number, position in sorted(pairs.items()):
-        left, right = gold[number].result.content, attempt[position].result.content
-        if canonical_json(left) != canonical_json(right):
-            return {"kind": "wrong_order", "step": position, "tool": attempt[position].call.name}
+    """Both orders were executed and gave the same results; the end state must agree too."""
     if gold[-1].state_after != attempt[-1].state_after:
         return {"kind": "wrong_order", "step": len(attempt) - 1, "tool": attempt[-1].call.name}
     return {}
@@ -87,7 +85,8 @@ def _without_defaults(
         kept = {
             name: value
             for name, value in step.call.arguments.items()
-            if "default" not in schemas.get(name, {}) or schemas[name]["default"] != value
+            if "default" not in schemas.get(name, {})
+            or canonical_json(schemas[name]["default"]) != canonical_json(value)
         }
         call = step.call.model_copy(update={"arguments": kept})
         result.append(step.model_copy(update={"call": call}))
@@ -106,22 +105,31 @@ def check_end_state(case: TurnCase) -> Check:
 
 
 def check_arguments_derivable(case: TurnCase) -> Check:
-    """Each leaf of each argument follows from what had been said and seen before the call."""
+    """Each leaf of each argument follows from what had been said and seen before the call.
+
+    The results of calls in one message are not yet seen by its other calls.
+
+    Raises:
+        VerificationError: the messages do not hold the executed calls.
+    """
     specs = {tool.name: tool for tool in case.environment.tools}
     facts = case.before.add_text(case.query)
-    problems, used, trivial = [], {}, 0
-    for number, step in enumerate(case.executed):
-        schemas = specs[step.call.name].properties if step.call.name in specs else {}
-        for pointer, value in iterate_leaves(step.call.arguments):
-            schema = schemas.get(pointer.split("/")[1])
-            how = find_derivation(value, facts, schema)
-            if how is None:
-                problems.append({"step": number, "pointer": pointer, "value": value})
-            elif how == "trivial":
-                trivial += 1
-            else:
-                used[how] = used.get(how, 0) + 1
-        facts = facts.add_result(step.result.content)
+    used: dict[str, int] = {}
+    problems, trivial = [], 0
+    for group in _group_by_message(case):
+        for number, step in group:
+            schemas = specs[step.call.name].properties if step.call.name in specs else {}
+            for pointer, value in iterate_leaves(step.call.arguments):
+                schema = schemas.get(pointer.split("/")[1])
+                how = find_derivation(value, facts, schema)
+                if how is None:
+                    problems.append({"step": number, "pointer": pointer, "value": value})
+                elif how == "trivial":
+                    trivial += 1
+                else:
+                    used[how] = used.get(how, 0) + 1
+        for _, step in group:
+            facts = facts.add_result(step.result.content)
     return Check(
         name="arguments_derivable",
         passed=not problems,
@@ -129,8 +137,18 @@ def check_arguments_derivable(case: TurnCase) -> Check:
     )
 
 
+def _group_by_message(case: TurnCase) -> list[list[tuple[int, ExecutedCall]]]:
+    """Return the numbered executed calls, those of one message together."""
+    sizes = [len(message.tool_calls) for message in case.messages if message.tool_calls]
+    if sum(sizes) != len(case.executed):
+        msg = f"{len(case.executed)} of the {sum(sizes)} calls in the messages were executed"
+        raise VerificationError(msg)
+    steps = enumerate(case.executed)
+    return [list(itertools.islice(steps, size)) for size in sizes]
+
+
 def check_query_clean(case: TurnCase) -> Check:
-    """The query passes the gate: no identifiers, nothing that only a tool knows, all it must say."""
+    """The query passes the gate: no identifiers, nothing that only a tool knows, all inputs."""
     problems = find_query_problems(case.query, case.trace, case.environment.tools, case.before)
     return Check(name="query_clean", passed=not problems, details={"problems": problems})
 
@@ -138,24 +156,48 @@ def check_query_clean(case: TurnCase) -> Check:
 def check_reply_grounded(case: TurnCase) -> Check:
     """There is a closing reply, and results or conversation support each of its claims."""
     reply = case.messages[-1].content if case.messages else ""
-    if not reply or case.messages[-1].tool_calls:
+    if not reply.strip() or case.messages[-1].tool_calls:
         return Check(name="reply_grounded", passed=False, details={"problems": ["no reply"]})
     facts = case.before.add_text(case.query)
     for step in case.executed:
-        facts = facts.add_result(step.result.content)
+        facts = facts.add_arguments(step.call.arguments).add_result(step.result.content)
     problems = find_ungrounded(reply, facts)
     return Check(name="reply_grounded", passed=not problems, details={"problems": problems})
 
 
-SCAFFOLDING = ("composition", "advanced tool", "critique", "gold trace", "gold call", "<role>")
+SCAFFOLDING = (
+    "composition", "compositions", "advanced tool", "advanced tools", "critique", "critiques",
+    "critic", "critics", "verifier", "hint", "hints", "gold trace", "gold call", "gold calls",
+    "gold answer", "gold value", "gold values", "call trace", "previous attempt", "earlier attempt",
+    "last attempt", "first attempt", "first error", "<role>", "reasoning agent",
+)  # fmt: skip
+"""What only the prompts speak of."""
 
 
 def check_scaffolding_absent(case: TurnCase) -> Check:
-    """Neither reply nor reasoning mentions the hint or the critic, which training must not see."""
-    said = [m for m in case.messages if m.role == "assistant"]
-    own = " ".join(f"{m.content} {m.reasoning or ''}" for m in said).lower()
-    found = [word for word in SCAFFOLDING if word in own]
+    """Neither reply nor reasoning mentions the hint or the critic, which training must not see.
+
+    Words that the conversation, the results or the tools use themselves are no scaffolding: a
+    piece of music has a composition, too.
+    """
+    said = [message for message in case.messages if message.role == "assistant"]
+    own = _words(" ".join(f"{m.content} {m.reasoning or ''}" for m in said))
+    found = [word for word in SCAFFOLDING if _has_words(own, word)]
+    if found:
+        domain = [tool.to_json() for tool in case.environment.tools]
+        results = [[step.result.content, step.call.arguments] for step in case.executed]
+        known = [source.content for source in case.before.sources]
+        theirs = _words(f"{case.query} {canonical_json([domain, results, known])}")
+        found = [word for word in found if not _has_words(theirs, word)]
     return Check(name="scaffolding_absent", passed=not found, details={"found": found})
+
+
+def _words(text: str) -> str:
+    return re.sub(r"[\W_]+", " ", text.lower().replace("<role>", " lrolel "))
+
+
+def _has_words(text: str, words: str) -> bool:
+    return f" {words.replace('<role>', 'lrolel')} " in f" {text} "
 
 
 def check_replays(executed: Sequence[ExecutedCall], replayed: Sequence[ExecutedCall]) -> Check:

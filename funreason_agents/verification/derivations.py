@@ -97,10 +97,20 @@ class Source:
         """The dates in its text."""
         return frozenset(day for line in self._lines for day in dates_in(line))
 
+    def spells(self, squeezed: str) -> bool:
+        """Return whether whole words of its text, run together, give `squeezed`."""
+        text, edges = self._squeezed
+        place = text.find(squeezed)
+        while place >= 0:
+            if place in edges and place + len(squeezed) in edges:
+                return True
+            place = text.find(squeezed, place + 1)
+        return False
+
     @cached_property
-    def squeezed(self) -> str:
-        """The letters and digits of its text."""
-        return squeeze(self.text)
+    def _squeezed(self) -> tuple[str, frozenset[int]]:
+        words = re.findall(r"[^\W_]+", self.folded)
+        return "".join(words), frozenset(itertools.accumulate(map(len, words), initial=0))
 
     @cached_property
     def _strings(self) -> tuple[str, ...]:
@@ -228,11 +238,8 @@ def _derive_text(value: str, facts: Facts) -> str | None:
     if len(parts) > 1 and all(any(folded_holds(s.folded, p) for s in facts.known) for p in parts):
         return "path"
     squeezed = squeeze(value)
-    if len(squeezed) >= 4 and any(
-        squeezed in source.squeezed for source in facts.known if source.kind == "text"
-    ):
-        return "words"
-    return None
+    spoken = (source for source in facts.known if source.kind == "text")
+    return "words" if len(squeezed) >= 4 and any(s.spells(squeezed) for s in spoken) else None
 
 
 def _derive_number(value: float, facts: Facts) -> str | None:
@@ -314,7 +321,6 @@ def _lists(content: Any) -> Iterator[tuple[Any, ...]]:
         yield tuple(content)
         for item in content:
             yield from _lists(item)
-
 
 
 def _rows(content: Any) -> Iterator[dict[str, Any]]:

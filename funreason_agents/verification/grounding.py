@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +12,6 @@ from funreason_agents.schemas.words import humanize
 from funreason_agents.verification.derivations import Facts, squeeze
 from funreason_agents.verification.literals import Support
 from funreason_agents.verification.values import (
-    DATE,
     dates_in,
     fold,
     folded_holds,
@@ -24,19 +24,23 @@ from funreason_agents.verification.values import (
 
 _ENUMERATION = re.compile(r"(?m)^(\s*)\d+[.)]\s")
 _EMPHASIS = re.compile(r"\*\*|__|(?<![\w*])[*_](?=\S)|(?<=\S)[*_](?![\w*])")
-_VALUE = rf"\"[^\"\n]*\"|\[[^\]\n]*\]|{re.sub(r'[(](?![?])', '(?:', DATE.pattern)}"
+_VALUE = r"\"[^\"\n]*\"|\[[^\]\n]*\]|[a-z]{3,9}\.? \d{1,2}(?:st|nd|rd|th)?,? \d{4}"
 _COLON = re.compile(
     rf"(?i)(?<![\w-])([a-z][\w' -]{{0,60}}?)\s*[:=]\s*"
     rf"({_VALUE}|[^;|\n]+?)(?=\s*(?:[;|)(\n]|$|[.,!]\s|[.!]$))"
 )
 _VERB = re.compile(
-    r"(?i)(?<![\w-])((?:[\w'-]+ ){0,5}[\w-]+) (?:is|was|are|were|of|comes to) (?:now |still |only )?"
-    r"(\"[^\"\n]+\"|[-$€£]?\d[-\w@.,+/:]*|[-$€£\w@+/:]*\d[-\w@.,+/:]*"
+    r"(?i)(?<![\w-])((?:[\w'-]+ ){0,5}[\w-]+) (?:is|was|are|were|comes to) "
+    r"(?:now |still |only )?"
+    r"(\"[^\"\n]+\"|[-$€£]*\d[-\w@.,+/:]*|(?-i:[A-Z]{3}) -?\d[\d.,]*|[-$€£\w@+/:]*\d[-\w@.,+/:]*"
     r"|(?-i:[A-Z])[\w'-]*(?: (?-i:[A-Z])[\w'-]*){0,4})"
 )
 _DETERMINERS = frozenset(
-    "a an and as at by for has his her i in is it its my of on our own that the their then this "
-    "to was which whose with you your new current final updated here with so but".split()
+    re.findall(
+        r"\w+",
+        "a an and as at by for has his her i in is it its my of on our own that the their then "
+        "this to was which whose with you your new current final updated here with so but",
+    )
 )
 _TOTALS = frozenset({"total", "sum", "overall", "altogether"})
 
@@ -62,7 +66,7 @@ def find_ungrounded(reply: str, facts: Facts) -> list[dict[str, Any]]:
     has, must be one that a result holds: two values that changed places are both known, but each
     under the wrong field. And pairs next to each other must stand in one row, if rows hold them.
     """
-    text = _EMPHASIS.sub("", to_plain(reply))
+    text = re.sub(r"-([$\u20ac\u00a3])(?=\d)", r"\1-", _EMPHASIS.sub("", to_plain(reply)))
     support = Support(facts, text)
     text = _ENUMERATION.sub(r"\1", text)
     problems: list[dict[str, Any]] = [
@@ -72,27 +76,32 @@ def find_ungrounded(reply: str, facts: Facts) -> list[dict[str, Any]]:
         problems += [{"field": n, "value": v} for n, v in support.find_miscounted(line)]
     held = _held(facts)
     claims = list(_claims(text, held))
-    wrong = [c for c in claims if not any(_agrees(c, each) for each in _values(c, held))]
+    shown = {humanize(field) for field, _ in facts.results}
+    wrong = [
+        claim
+        for claim in claims
+        if not any(_agrees(claim, each) for each in _values(claim, held))
+        and (claim.label in shown or not _is_said(claim, facts))
+    ]
     problems += [{"field": claim.label, "value": claim.value} for claim in wrong]
     problems += _find_mixed_rows([c for c in claims if c not in wrong], facts)
     return problems
 
 
 def _held(facts: Facts) -> dict[str, list[Any]]:
-    """Return the values that results and arguments hold under each label.
-
-    Arguments only add to fields that results have too.
-    """
+    """Return the values that results and arguments hold under each label."""
     held: dict[str, list[Any]] = {}
-    for field, value in facts.results:
+    for field, value in (pair for source in facts.sources for pair in source.pairs):
         label = humanize(field)
         if label and not field.isdigit():
             held.setdefault(label, []).append(value)
-    for source in facts.sources:
-        for field, value in source.pairs if source.kind == "given" else ():
-            if humanize(field) in held:
-                held[humanize(field)].append(value)
     return held
+
+
+def _is_said(claim: _Claim, facts: Facts) -> bool:
+    """Whether the value stands anywhere: enough for a field that no result has."""
+    said = fold(claim.value.strip("\"'`"))
+    return any(folded_holds(source.folded, said, r"\w-") for source in facts.sources)
 
 
 def _claims(text: str, held: dict[str, list[Any]]) -> Iterator[_Claim]:
@@ -109,7 +118,7 @@ def _claims(text: str, held: dict[str, list[Any]]) -> Iterator[_Claim]:
             while match := pattern.search(block, position):
                 label = _find_label(match.group(1), held)
                 value = match.group(2).strip().rstrip(".,)!")
-                if label and value and (pattern is _COLON or " of " not in match.group()):
+                if label and value:
                     found.append((match.start(), _Claim(label, value)))
                 position = match.end() if label else match.end(1)
         yield from (claim for _, claim in sorted(found, key=lambda each: each[0]))
@@ -127,7 +136,9 @@ def _find_label(words: str, held: dict[str, list[Any]]) -> str | None:
 
 
 def _table_claims(block: str, held: dict[str, list[Any]]) -> Iterator[_Claim]:
-    rows = [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in block.split("\n")]
+    rows = [
+        [cell.strip() for cell in line.strip().strip("|").split("|")] for line in block.split("\n")
+    ]
     rows = [row for row in rows if any(row) and not all(re.fullmatch(r":?-+:?", c) for c in row)]
     header = [_find_label(cell, held) for cell in rows[0]] if rows else []
     for number, row in enumerate(rows):
@@ -179,7 +190,7 @@ def _find_mixed_rows(claims: list[_Claim], facts: Facts) -> list[dict[str, Any]]
         tables.setdefault(tuple(sorted(row)), []).append(row)
     problems = []
     for group in _groups(claims):
-        for left, right in zip(group, group[1:], strict=False):
+        for left, right in itertools.pairwise(group):
             for rows in tables.values():
                 if len(rows) < 2 or not {left.label, right.label} <= rows[0].keys():
                     continue

@@ -7,9 +7,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+from funreason_agents.schemas.base import iterate_leaves, pointer_field
 from funreason_agents.schemas.words import humanize, stem
-from funreason_agents.verification.derivations import DIRECT, Facts, Source, find_derivation
-from funreason_agents.verification.derivations import combine, latest_numbers
+from funreason_agents.verification.derivations import (
+    DIRECT,
+    Facts,
+    Source,
+    combine,
+    find_derivation,
+    latest_numbers,
+)
 from funreason_agents.verification.values import (
     DATE,
     NUMBER_WORD,
@@ -32,15 +39,20 @@ _TOKEN = re.compile(
 _ORDINAL = re.compile(r"(?i)\d{1,2}(st|nd|rd|th)")
 _AMOUNT = re.compile(r"([A-Za-z]{1,3})?([-+]?\d[\d.,]*?)-?(%|[A-Za-z]{1,8}\d?)?")
 _UNITS = frozenset(
-    "usd eur gbp jpy chf cad aud inr cny us k x kg g mg km m cm mm mi lb lbs oz l ml kb mb gb tb h "
-    "hr hrs min mins s sec ms d am pm st nd rd th night nights day days hour hours".split()
+    re.findall(
+        r"\w+",
+        "usd eur gbp jpy chf cad aud inr cny us k x kg g mg km m cm mm mi lb lbs oz l ml kb mb gb "
+        "tb h hr hrs min mins s sec ms d am pm st nd rd th night nights day days hour hours",
+    )
 )
 _CUE = re.compile(
     r"(?i)\b(?:total\w*|sum|together|altogether|combined|overall|in all|plus|minus|times|each|"
-    r"difference|more|less|cheaper|dearer|left|remain\w*|sav\w+|apart|between|average|per)\b|[+=×*]"
+    r"difference|more|less|cheaper|dearer|remain\w*|sav\w+|apart|average)\b|[+=\u00d7*]"
 )
 _ABOUT = re.compile(r"(?i)(?:\b(?:about|around|roughly|approximately|approx\.?|nearly|almost)|~|≈)")
-_BELOW = re.compile(r"(?i)\b(?:minus|below|negative|loss|deficit|owe\w*|down|drop\w*|decrease\w*)\b")
+_BELOW = re.compile(
+    r"(?i)\b(?:minus|below|negative|loss|deficit|owe\w*|down|drop\w*|decrease\w*)\b"
+)
 _COUNTED = re.compile(rf"(?i)({NUMBER_WORD.pattern}|(?<![\w.,:/-])\d+)[ -]([a-z]{{3,}})\b")
 _ITEM = re.compile(r"(?m)^\s*(?:[-*•]|\d+[.)])\s")
 
@@ -56,26 +68,21 @@ class Support:
         """Yield the literals of `text`, the reply in plain characters, that nothing supports."""
         for line in re.split(r"\n|(?<=[.!?;])\s+", text):
             rest = line
-            for groups in QUOTED.findall(rest):
-                quoted = next(filter(None, groups))
-                if not self._holds_quoted(quoted):
-                    yield quoted
-            rest = QUOTED.sub(" ", rest)
-            for match in DATE.finditer(rest):
-                if not self._holds_date(match):
-                    yield match.group().strip()
-            rest = DATE.sub(" ", rest)
-            for match in _TIME.finditer(rest):
-                if not self._holds_time(match):
-                    yield match.group()
-            rest = _TIME.sub(" ", rest)
+            for pattern, holds in (
+                (QUOTED, self._holds_quoted),
+                (DATE, self._holds_date),
+                (_TIME, self._holds_time),
+            ):
+                yield from (m.group().strip() for m in pattern.finditer(rest) if not holds(m))
+                rest = pattern.sub(" ", rest)
             for literal in _TOKEN.findall(rest):
                 token = literal.rstrip(".:/-+_").lstrip("_:/+.") or literal
                 if not self._holds_token(token, line):
                     yield token
             for match in NUMBER_WORD.finditer(_TOKEN.sub(" ", rest)):
                 number = word_number(match.group())
-                if number > 1 and not self.holds_amount(number, line):
+                # A number in words is small, and small numbers are sums of others by chance.
+                if number > 1 and not self._knows(number) and number not in self._counts:
                     yield match.group()
 
     def find_miscounted(self, text: str) -> Iterator[tuple[str, str]]:
@@ -84,7 +91,7 @@ class Support:
             noun = stem(match.group(2).lower())
             held = self._counted.get(noun, set())
             number = numbers_in(match.group(1))[0]
-            if not held or number in held or number in self._counts:
+            if not held or number in held or (noun not in self._fields and number in self._counts):
                 continue
             if not (_CUE.search(text) and combine(number, sorted(held))) and sum(held) != number:
                 yield match.group(2), match.group(1)
@@ -115,25 +122,31 @@ class Support:
         """How many: items of the lists, values of a field, calls, and items the reply lists."""
         results = [source for source in self._turn if source.kind == "result"]
         fields: dict[str, set[str]] = {}
-        for field, leaf in (pair for source in results for pair in source.pairs):
-            fields.setdefault(field, set()).add(str(leaf))
+        for pointer, leaf in (pair for s in results for pair in iterate_leaves(s.content)):
+            fields.setdefault(pointer_field(pointer), set()).add(str(leaf))
         lists = [items for source in results for items in source.lists]
         counts = {len(items) for items in lists} | {len(each) for each in fields.values()}
         return frozenset({*map(float, counts), len(results), len(_ITEM.findall(self.reply))} - {1})
 
     @cached_property
+    def _fields(self) -> dict[str, set[float]]:
+        """The numbers under each field of one word."""
+        held: dict[str, set[float]] = {}
+        for field, leaf in (pair for source in self.facts.sources for pair in source.pairs):
+            words = humanize(field).split()
+            if len(words) == 1 and is_number(leaf):
+                held.setdefault(stem(words[0]), set()).add(leaf)
+        return held
+
+    @cached_property
     def _counted(self) -> dict[str, set[float]]:
         """The numbers that the turn gives to a noun: of a field so called, or before the word."""
-        held: dict[str, set[float]] = {}
+        held = {noun: set(numbers) for noun, numbers in self._fields.items()}
         queries = [source for source in self.facts.sources if source.kind == "text"][-1:]
         for source in queries:
             for match in _COUNTED.finditer(source.text):
                 number = numbers_in(match.group(1))[0]
                 held.setdefault(stem(match.group(2).lower()), set()).add(number)
-        for field, leaf in (pair for source in self.facts.sources for pair in source.pairs):
-            words = humanize(field).split()
-            if len(words) == 1 and is_number(leaf):
-                held.setdefault(stem(words[0]), set()).add(leaf)
         return held
 
     @cached_property
@@ -153,15 +166,16 @@ class Support:
         means = {round(sum(each) / len(each), 2) for each in fields.values()}
         small = {n for s in self._turn for n in s.numbers if 2 <= n <= 12}
         products = {round(n * term, 2) for n in small for term in self._terms}
-        terms = [n for _, n in zip(range(24), latest_numbers(self.facts), strict=False)]
-        money = [n for n in terms if isinstance(n, float)]
+        results = [s for s in self.facts.sources if s.kind == "result"]
+        money = [n for s in results[-8:] for _, n in s.pairs if isinstance(n, float)][-24:]
         pairs = {round(a + sign * b, 2) for a in self._terms for b in money for sign in (1, -1)}
         return frozenset(sums | means | products | pairs)
 
     def _knows(self, number: float) -> bool:
         return any(holds_number(source.plain, number) for source in self.facts.sources)
 
-    def _holds_quoted(self, quoted: str) -> bool:
+    def _holds_quoted(self, match: re.Match[str]) -> bool:
+        quoted = next(filter(None, match.groups()))
         bare = quoted.strip(" .,;:!?")
         return any(
             find_derivation(each, self.facts) in DIRECT - {"words"} or self._holds_code(each)
@@ -192,6 +206,9 @@ class Support:
             return self._holds_written(amount, line)
         label, mark, value = token.partition(":")
         if mark and label.isalpha():
+            return self._holds_token(value, line)
+        value, mark, unit = token.partition("/")
+        if mark and unit.isalpha():
             return self._holds_token(value, line)
         parts = re.split(r"[-/x]", token)
         short = len(parts) == 2 and all(part.isdigit() and len(part) <= 4 for part in parts)

@@ -38,8 +38,9 @@ def match_calls(gold: Sequence[ExecutedCall], attempt: Sequence[ExecutedCall]) -
     """Line up `attempt` with `gold`, call by call.
 
     A value that a gold call took from an earlier output is compared with the counterpart's
-    output, so another id for the same thing is right, and a made-up id is wrong. An extra call
-    passes only if the state hash did not move.
+    output, so another id for the same thing is right, and a made-up id is wrong; so is one that
+    is used before that output was there. A counterpart must give the gold call's result. An extra
+    call passes only if the state hash did not move.
     """
     pairs: dict[int, int] = {}
     for number in range(len(gold)):
@@ -54,6 +55,12 @@ def match_calls(gold: Sequence[ExecutedCall], attempt: Sequence[ExecutedCall]) -
         if step.state_before != step.state_after:
             problem = {"kind": "extra_call", "step": position, "tool": step.call.name}
             return Match(pairs, extra, problem)
+    for number, position in sorted(pairs.items()):
+        step = attempt[position]
+        if not same_value(gold[number].result.content, step.result.content):
+            kind = "wrong_order" if Match(pairs, extra).swapped else "wrong_source"
+            problem = {"kind": kind, "step": position, "tool": step.call.name}
+            return Match(pairs, extra, problem)
     return Match(pairs, extra)
 
 
@@ -65,7 +72,8 @@ def _find_counterpart(
 ) -> int | None:
     """Return the first free attempt position whose call equals gold call `number`."""
     taken = set(pairs.values())
-    for position, step in enumerate(attempt):
+    first = max((pairs[each] for each in _providers(gold[number]) if each in pairs), default=-1) + 1
+    for position, step in enumerate(attempt[first:], start=first):
         if position in taken or step.result.is_error != gold[number].result.is_error:
             continue
         if step.call.name == gold[number].call.name and not find_argument_problem(
@@ -73,6 +81,12 @@ def _find_counterpart(
         ):
             return position
     return None
+
+
+def _providers(step: ExecutedCall) -> set[int]:
+    """Return the positions of the calls whose outputs a gold call uses."""
+    origins = (origin for origin in step.origins.values() if origin.kind == "output")
+    return {origin.call for origin in origins if origin.call is not None}
 
 
 def find_argument_problem(
@@ -109,7 +123,10 @@ def _expected_arguments(
         except LookupError:
             continue
         replaced[pointer] = value
-    return _with_values(call.call.arguments, replaced, "")
+    arguments = call.call.arguments
+    return {
+        name: _with_values(arguments[name], replaced, f"/{_escape(name)}") for name in arguments
+    }
 
 
 def _with_values(value: Any, replaced: dict[str, Any], pointer: str) -> Any:
@@ -117,11 +134,16 @@ def _with_values(value: Any, replaced: dict[str, Any], pointer: str) -> Any:
         return replaced[pointer]
     if isinstance(value, dict):
         return {
-            key: _with_values(item, replaced, f"{pointer}/{key}") for key, item in value.items()
+            key: _with_values(item, replaced, f"{pointer}/{_escape(key)}")
+            for key, item in value.items()
         }
     if isinstance(value, list):
         return [_with_values(item, replaced, f"{pointer}/{n}") for n, item in enumerate(value)]
     return value
+
+
+def _escape(key: str) -> str:
+    return key.replace("~", "~0").replace("/", "~1")
 
 
 def _extra(attempt: Sequence[ExecutedCall], pairs: dict[int, int]) -> tuple[int, ...]:
@@ -149,8 +171,11 @@ def _explain(
         }  # fmt: skip
     if free and free[0] <= number:
         return {
-            "kind": "wrong_tool", "step": free[0], "tool": attempt[free[0]].call.name, "gold": number,
-        }  # fmt: skip
+            "kind": "wrong_tool",
+            "step": free[0],
+            "tool": attempt[free[0]].call.name,
+            "gold": number,
+        }
     return {"kind": "missing_call", "step": len(attempt), "gold": number}
 
 
@@ -159,11 +184,12 @@ def missing_results(gold: Sequence[ExecutedCall], attempt: Sequence[ExecutedCall
     free = [step.result.content for step in attempt]
     missing = []
     for number, step in enumerate(gold):
-        hit = next((c for c in free if same_value(c, step.result.content)), None)
-        if hit is None and not any(same_value(c, step.result.content) for c in free):
+        content = step.result.content
+        hit = next((n for n, each in enumerate(free) if same_value(each, content)), None)
+        if hit is None:
             missing.append(number)
         else:
-            free.remove(hit)
+            del free[hit]
     return missing
 
 

@@ -10,7 +10,7 @@ from funreason_agents.schemas.base import find_choices, iterate_leaves, resolve_
 from funreason_agents.schemas.tasks import CallTrace
 from funreason_agents.schemas.tools import ExecutedCall, Origin, ToolSpec
 from funreason_agents.schemas.words import humanize, split_identifier
-from funreason_agents.verification.derivations import Facts, find_derivation
+from funreason_agents.verification.derivations import DIRECT, Facts, find_derivation
 from funreason_agents.verification.values import is_distinctive, is_trivial, text_holds
 
 _CALL_SYNTAX = re.compile(r"\b[A-Za-z_]\w*\([^()\n]*[=,\"'\d][^()\n]*\)")
@@ -30,9 +30,9 @@ def find_query_problems(
     problems = [f"it names the identifier {name!r}" for name in _identifiers(query, tools)]
     if _CALL_SYNTAX.search(query):
         problems.append("it contains call syntax")
-    told = facts.add_text(query)
+    said = Facts().add_text(query)
     for label, value in supplied_leaves(trace, tools):
-        if find_derivation(value, told) is None:
+        if find_derivation(value, said) not in DIRECT:
             problems.append(f"the value for {label!r} is missing: {value!r}")
     problems += [
         f"it reveals {v!r}, which only a tool can know" for v in _revealed(query, trace, facts)
@@ -87,11 +87,14 @@ def find_origin(step: ExecutedCall, pointer: str) -> Origin | None:
 def _identifiers(query: str, tools: Sequence[ToolSpec]) -> list[str]:
     """Names in identifier form; ordinary words such as *find* or *city* pass."""
     found = set()
-    words = set(re.findall(r"[A-Za-z_]\w*", query))
+    words = set(re.findall(r"[A-Za-z_][\w.-]*\w", query))
+    words |= {part for word in words for part in re.split(r"[.-]", word)}
     lowered = " ".join(query.lower().split())
+    folded = {word.lower() for word in words if not word.isalpha()}
     for tool in tools:
         for name in (tool.name, *tool.properties):
-            if len(split_identifier(name)) > 1 and name in words:
+            joined = re.search(r"[a-z0-9][_.-]\w|[a-z][A-Z]", name) is not None
+            if joined and (name in words or (not name.isalpha() and name.lower() in folded)):
                 found.add(name)
         parts = split_identifier(tool.name)
         if len(parts) >= 3 and re.search(rf"\b{' '.join(map(re.escape, parts))}\b", lowered):
@@ -113,6 +116,6 @@ def _revealed(query: str, trace: CallTrace, facts: Facts) -> list[Any]:
             if not is_distinctive(leaf) or not text_holds(query, leaf):
                 continue
             known = any(text_holds(str(value), leaf) for value in supplied)
-            if not known and find_derivation(leaf, facts) is None and leaf not in found:
+            if not known and find_derivation(leaf, facts) not in DIRECT and leaf not in found:
                 found.append(leaf)
     return found

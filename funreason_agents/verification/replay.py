@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
-from funreason_agents.environments.base import Environment, EnvSession
+from pydantic import Field
+
+from funreason_agents.environments.base import Environment, EnvSession, Snapshot
 from funreason_agents.environments.execution import PlannedCall, execute_plan, replay_calls
 from funreason_agents.errors import VerificationError
 from funreason_agents.schemas.base import Frozen, content_hash
 from funreason_agents.schemas.record import CertifiedTurn, TrainingRecord, make_record_id
 from funreason_agents.schemas.tasks import CallTrace
-from funreason_agents.schemas.tools import ExecutedCall
-from funreason_agents.schemas.trajectory import Check, Message, calls_of, result_text
+from funreason_agents.schemas.tools import ExecutedCall, ToolCall
+from funreason_agents.schemas.trajectory import Check, CheckName, Message, calls_of, result_text
 from funreason_agents.verification.checks import TurnCase
-from funreason_agents.verification.derivations import facts_of
+from funreason_agents.verification.derivations import Facts
 from funreason_agents.verification.verdict import judge_turn
 
 
@@ -23,8 +25,9 @@ class Problem(Frozen):
 
     turn: int | None
     check: str
-    """Name of the failed check, or `record_id`, `tools`, `initial_state`, `turns`."""
-    details: dict[str, Any] = {}
+    """Name of the failed check, or `record_id`, `tools`, `initial_state`, `turns`, `messages`,
+    `checks`, `target`."""
+    details: dict[str, Any] = Field(default_factory=dict)
 
 
 class RecordReport(Frozen):
@@ -57,16 +60,25 @@ def verify_record(record: TrainingRecord, environment: Environment) -> RecordRep
         details = {"messages": len(turns), "certificate": len(record.certificate.turns)}
         problems.append(Problem(turn=None, check="turns", details=details))
         return RecordReport(record_id=record.id, problems=tuple(problems))
+    if any(problem.check == "messages" for problem in problems):
+        return RecordReport(record_id=record.id, problems=tuple(problems))
     session = environment.open(record.certificate.environment_seed)
     try:
         if session.state_hash() != record.certificate.initial_state_hash:
             problems.append(Problem(turn=None, check="initial_state"))
+        # First the calls of all turns, in a session that nothing but them has touched.
+        replays: list[tuple[Snapshot, list[ExecutedCall]]] = []
+        for messages in turns:
+            replays.append((session.snapshot(), replay_calls(session, calls_of(messages))))
+        before = Facts()
         for number, (messages, certified) in enumerate(
             zip(turns, record.certificate.turns, strict=True)
         ):
-            before = [message for turn in turns[:number] for message in turn]
-            failed = _judge(environment, session, before, messages, certified)
+            start, replayed = replays[number]
+            session.restore(start)
+            failed = _judge(environment, session, before, messages, certified, replayed)
             problems += [Problem(turn=number, check=c.name, details=c.details) for c in failed]
+            before = before.add_messages(messages)
     finally:
         session.close()
     return RecordReport(record_id=record.id, problems=tuple(problems))
@@ -101,25 +113,69 @@ def _find_outer_problems(record: TrainingRecord, environment: Environment) -> li
         problems.append(Problem(turn=None, check="record_id"))
     if tuple(record.tools) != environment.tools:
         problems.append(Problem(turn=None, check="tools"))
+    ids = [call.id for call in calls_of(record.messages)]
+    if len(set(ids)) < len(ids):
+        problems.append(Problem(turn=None, check="messages", details={"problem": "repeated ids"}))
+    for number, messages in enumerate(split_turns(record.messages)):
+        problem = _find_shape_problem(messages)
+        if problem:
+            problems.append(Problem(turn=number, check="messages", details={"problem": problem}))
+    return problems + _find_claimed_problems(record)
+
+
+def _find_claimed_problems(record: TrainingRecord) -> list[Problem]:
+    """Compare what the record says of its own verdicts and targets with what must be there."""
+    problems = []
+    names = set(get_args(CheckName))
+    for number, checks in enumerate(record.checks):
+        if {check.name for check in checks} != names or not all(check.passed for check in checks):
+            problems.append(Problem(turn=number, check="checks"))
+    if len(record.checks) != len(record.certificate.turns):
+        problems.append(Problem(turn=None, check="checks"))
+    for number, turn in enumerate(record.certificate.turns):
+        if turn.target not in {call.name for call in turn.gold}:
+            problems.append(Problem(turn=number, check="target"))
     return problems
+
+
+def _find_shape_problem(messages: Sequence[Message]) -> str | None:
+    """Return what is wrong with the shape of a turn: query, calls each with its result, reply."""
+    waiting: list[ToolCall] = []
+    for position, message in enumerate(messages):
+        role = "user" if position == 0 else "tool" if waiting else "assistant"
+        if message.role != role:
+            return f"message {position} is of the {message.role}, not of the {role}"
+        if role != "assistant" and (message.tool_calls or message.reasoning or message.trainable):
+            return f"message {position} of the {role} calls, reasons or is trained on"
+        if role == "tool":
+            call = waiting.pop(0)
+            if (message.tool_call_id, message.name) != (call.id, call.name):
+                return f"message {position} is not the result of call {call.id!r}"
+        elif message.tool_call_id or message.name or message.is_error:
+            return f"message {position} of the {role} has fields of a tool result"
+        if role == "assistant" and not message.tool_calls and position < len(messages) - 1:
+            return f"message {position} closes the turn, but it goes on"
+        waiting += message.tool_calls
+    closed = messages[-1].role == "assistant" and not messages[-1].tool_calls
+    return None if closed else "the turn does not end in a reply"
 
 
 def _judge(
     environment: Environment,
     session: EnvSession,
-    before: Sequence[Message],
+    before: Facts,
     messages: Sequence[Message],
     certified: CertifiedTurn,
+    replayed: Sequence[ExecutedCall],
 ) -> list[Check]:
-    """Return the failed checks of one turn; the session ends in the state after the turn."""
-    start = session.snapshot()
+    """Return the failed checks of one turn; the session stands before it."""
     plan = [PlannedCall(call.name, call.arguments, call.origins) for call in certified.gold]
     gold = execute_plan(session, plan)
-    session.restore(start)
-    replayed = replay_calls(session, calls_of(messages))
-    if gold is None:
+    replays = _check_against_certificate(messages, certified, replayed)
+    if not gold:
         details = {"problem": "the gold calls of the certificate cannot be executed"}
-        return [Check(name="calls_match", passed=False, mode=certified.mode, details=details)]
+        match = Check(name="calls_match", passed=False, mode=certified.mode, details=details)
+        return [match] if replays.passed else [match, replays]
     trace = CallTrace(
         environment_id=environment.id,
         seed=session.seed,
@@ -133,10 +189,10 @@ def _judge(
         trace=trace,
         messages=tuple(messages[1:]),
         executed=tuple(replayed),
-        before=facts_of(before),
+        before=before,
         mode=certified.mode,
     )
-    verdict = judge_turn(case, _check_against_certificate(messages, certified, replayed))
+    verdict = judge_turn(case, replays)
     return [check for check in verdict.checks if not check.passed]
 
 

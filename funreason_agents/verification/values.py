@@ -30,16 +30,16 @@ _NUMBER = re.compile(rf"(?<![\w.])[-+]?{_DIGITS}{_NOT_CODE}")
 _PLAIN_NUMBER = re.compile(rf"(?<![\w.:/-])[-+]?{_DIGITS}{_NOT_CODE}(?![-:/]\d)")
 _COMMA_NUMBER = re.compile(r"(?<![\w.,])[-+]?(?:\d{1,3}(?:\.\d{3})+|\d+),\d{1,2}(?![\w,]|\.\d)")
 
-_MONTHS = (
-    "january february march april may june july august september october november december"
-).split()
+_MONTHS = re.findall(
+    r"\w+", "january february march april may june july august september october november december"
+)
 _MONTH = (
     r"(january|february|march|april|may|june|july|august|september|october|november|december"
     r"|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec)\b\.?"
 )
 _DAY = r"(\d{1,2})(?:st|nd|rd|th)?"
-_ISO = r"(?<![\w-])(\d{4})-(\d{2})-(\d{2})(?=\D|$)(?!-\w)"
-_NUMERIC = r"(?<![\w./-])(\d{1,2})([/.])(\d{1,2})\2(\d{4})(?![\w/-])"
+_ISO = r"(?<![\w-])(\d{4})-(\d{2})-(\d{2})(?![\da-su-z_]|-\w)"
+_NUMERIC = r"(?<![\w./-])(\d{1,2})(?P<mark>[/.])(\d{1,2})(?P=mark)(\d{4})(?![\w/-])"
 DATE = re.compile(
     rf"{_ISO}|{_NUMERIC}|\b{_MONTH}\s+(?:the\s+)?{_DAY}\b(?!:|\.\d)(?:,?\s+(\d{{4}})\b)?"
     rf"|(?<![\w.:/-]){_DAY}\s+(?:of\s+)?{_MONTH}(?:,?\s+(\d{{4}})\b)?",

@@ -1,11 +1,6 @@
-import sqlite3
-import uuid
-from contextlib import contextmanager
-
 import pytest
-from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
-from langgraph.checkpoint.sqlite import SqliteSaver
 from lockers import Lockers
+from threads import THREAD, open_saver
 
 from funreason_agents import (
     Environment,
@@ -21,17 +16,7 @@ def environment():
 
 @pytest.fixture
 def thread():
-    return {"configurable": {"thread_id": str(uuid.UUID(int=7))}}
-
-
-@contextmanager
-def open_saver(path):
-    """A saver that revives plain JSON only, as `LANGGRAPH_STRICT_MSGPACK=true` asks for."""
-    connection = sqlite3.connect(path, check_same_thread=False)
-    try:
-        yield SqliteSaver(connection, serde=JsonPlusSerializer(allowed_msgpack_modules=None))
-    finally:
-        connection.close()
+    return THREAD
 
 
 @pytest.fixture
@@ -45,7 +30,7 @@ def trace(environment):
     """A call trace that needs two calls: find the locker, then open it."""
     explorer = create_environment_explorer(environment=environment)
     for index in range(20):
-        asked = {"run_seed": 1, "index": index, "target": "open_locker"}
+        asked = {"run_seed": 1, "index": index, "wanted_target": "open_locker"}
         found = explorer.invoke(asked)["call_trace"]
         if [step["call"]["name"] for step in found["calls"]] == ["find_locker", "open_locker"]:
             return found

@@ -22,7 +22,7 @@ def test_same_place_gives_the_same_trace(explorer):
 
 
 def test_unknown_target_is_rejected(explorer):
-    out = explorer.invoke({"target": "fly"})
+    out = explorer.invoke({"wanted_target": "fly"})
     assert (out["call_trace"], out["rejection"]) == (None, "unreachable_target")
 
 
@@ -35,11 +35,11 @@ def test_read_only_walks_never_write(explorer):
 
 def test_max_calls_bounds_the_trace(explorer):
     context = SynthesisContext(max_calls=1, lookup_rate=1.0)
-    out = explorer.invoke({"target": "open_locker"}, context=context)
+    out = explorer.invoke({"wanted_target": "open_locker"}, context=context)
     assert out["call_trace"] is None
     assert out["rejection"]
 
 
 def test_calls_are_streamed_while_walking(explorer):
-    parts = list(explorer.stream({"run_seed": 1, "target": "open_locker"}, stream_mode="custom"))
+    parts = list(explorer.stream({"run_seed": 1, "wanted_target": "open_locker"}, stream_mode="custom"))
     assert {"call": "open_locker", "ok": True} in parts

@@ -148,3 +148,13 @@ def test_reasoning_is_kept_apart_from_the_reply(environment, task):
 def test_empty_answer_is_rejected_not_accepted(environment, task):
     out = solve(environment, play(reasoning=lambda call: AIMessage("")), task, critic_rounds=1)
     assert out["rejection"]
+
+
+def test_second_run_on_a_thread_starts_at_round_one(environment, task, saver, thread):
+    def make(model):
+        return create_reasoner_critic(environment=environment, model=model, checkpointer=saver)
+
+    make(play(reasoning=give_up)).invoke({"turn_task": task}, thread)
+    again = make(play()).invoke({"turn_task": task}, thread)
+    assert (again["attempt"]["round"], again["critiques"]) == (1, [])
+    assert again["rejection"] is None

@@ -90,7 +90,8 @@ def _collect(content: Any, name: str, pairs: list[str]) -> None:
 
 def _label(key: str) -> str:
     """Return a field's name in words; a key that is itself a value, such as an id, as it is."""
-    return key if any(character.isdigit() or character == " " for character in key) else humanize(key)
+    is_value = any(character.isdigit() or character == " " for character in key)
+    return key if is_value else humanize(key)
 
 
 def _json(value: Any) -> str:

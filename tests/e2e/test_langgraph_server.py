@@ -1,0 +1,181 @@
+"""The four graphs on a real LangGraph server, over HTTP, with no key."""
+
+import importlib.util
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from funreason_agents import load_environment, synthesize
+from funreason_agents.errors import ExportError
+from funreason_agents.export.checkpoints import export_server_thread
+from funreason_agents.export.records import to_record
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMES = {"environment_explorer", "query_writer", "reasoner_critic", "supervisor"}
+START_SECONDS = 40
+
+pytestmark = [
+    pytest.mark.server,
+    pytest.mark.timeout(180),
+    pytest.mark.skipif(
+        importlib.util.find_spec("langgraph_api") is None,
+        reason="needs langgraph-cli[inmem]: pip install 'funreason-agents[studio]'",
+    ),
+]
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def write_config(folder):
+    """The repository's langgraph.json for another folder, where the server leaves its files."""
+    config = json.loads((ROOT / "langgraph.json").read_text(encoding="utf-8"))
+    for entry in config["graphs"].values():
+        entry["path"] = str(ROOT / entry["path"])
+    (folder / "langgraph.json").write_text(json.dumps(config), encoding="utf-8")
+
+
+def wait_until_ready(process, client, log):
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        assert process.poll() is None, f"the server ended:\n{log.read_text()}"
+        try:
+            return client.assistants.search()
+        except OSError:
+            pass
+        except Exception as exc:
+            if type(exc).__module__.split(".")[0] not in ("httpx", "httpcore"):
+                raise
+        time.sleep(0.2)
+    raise AssertionError(f"the server was not ready in {START_SECONDS} s:\n{log.read_text()}")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    from langgraph_sdk import get_sync_client
+
+    folder, port = tmp_path_factory.mktemp("server"), free_port()
+    write_config(folder)
+    log = folder / "log.txt"
+    keep = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
+    command = [sys.executable, "-m", "langgraph_cli", "dev", "--no-browser", "--no-reload"]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*command, "--port", str(port)],
+            cwd=folder,
+            env={**keep, "LANGGRAPH_NO_VERSION_CHECK": "true", "LANGGRAPH_STRICT_MSGPACK": "true"},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        with get_sync_client(url=f"http://127.0.0.1:{port}") as client:
+            wait_until_ready(process, client, log)
+            yield client
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        print(log.read_text())  # shown where a test fails
+
+
+@pytest.fixture(scope="module")
+def environment():
+    return load_environment("tools/bookstore.py:Bookstore")
+
+
+@pytest.fixture(scope="module")
+def local_record(environment, tmp_path_factory):
+    """The record of (seed 7, index 3) as `synthesize` makes it."""
+    run = synthesize(
+        environment=environment, num_trajectories=4, seed=7, out=tmp_path_factory.mktemp("run")
+    )
+    (record,) = [each for each in run.records() if each.provenance.index == 3]
+    return record
+
+
+def run_graph(client, name, values, **options):
+    return client.runs.wait(None, name, input=values, raise_error=True, **options)
+
+
+@pytest.fixture(scope="module")
+def finished_thread(server, local_record):
+    thread_id = local_record.provenance.thread_id
+    server.threads.create(thread_id=thread_id)
+    out = server.runs.wait(thread_id, "supervisor", input={"seed": 7, "index": 3})
+    assert out["status"] == "accepted", out
+    return thread_id
+
+
+def test_four_graphs_are_listed_and_drawn(server):
+    assistants = {each["graph_id"]: each for each in server.assistants.search()}
+    assert set(assistants) == NAMES
+    for assistant in assistants.values():
+        assert assistant["description"]
+        drawing = server.assistants.get_graph(assistant["assistant_id"], xray=True)
+        assert len(drawing["nodes"]) > 4
+    drawing = server.assistants.get_graph("supervisor", xray=True)
+    assert "gate_query" in json.dumps(drawing)
+
+
+def test_knobs_show_with_bounds_and_descriptions(server):
+    (assistant,) = server.assistants.search(graph_id="supervisor")
+    schema = server.assistants.get_schemas(assistant["assistant_id"])["context_schema"]
+    turns = schema["properties"]["turns"]
+    assert (turns["minimum"], turns["maximum"], turns["default"]) == (1, 64, 3)
+    assert turns["description"]
+
+
+def test_knob_out_of_bounds_is_refused(server):
+    with pytest.raises(Exception, match="turns"):
+        run_graph(server, "supervisor", {"seed": 7}, context={"turns": 0})
+
+
+def test_stages_run_one_after_another_over_http(server):
+    explored = run_graph(server, "environment_explorer", {"run_seed": 7, "index": 3})
+    trace = explored["call_trace"]
+    assert trace["target"] == explored["target"]
+    task = run_graph(server, "query_writer", {"call_trace": trace})["turn_task"]
+    assert task["query"]
+    solved = run_graph(server, "reasoner_critic", {"turn_task": task})
+    assert solved["verdict"]["checks"]
+    assert solved["attempt"]["executed"]
+
+
+def test_export_equals_the_record_of_a_local_run(
+    server, finished_thread, environment, local_record
+):
+    trajectory = export_server_thread(server, finished_thread)
+    assert to_record(trajectory, environment) == local_record
+
+
+def test_history_leads_to_the_states_of_the_stages(server, finished_thread):
+    history = server.threads.get_history(finished_thread, limit=100)
+    found = {}
+    for state in history:
+        for task in state["tasks"]:
+            if task.get("checkpoint"):
+                child = server.threads.get_state(finished_thread, checkpoint=task["checkpoint"])
+                found[task["name"]] = child["values"]
+    assert set(found) == NAMES - {"supervisor"}
+    assert found["reasoner_critic"]["verdict"]["checks"]
+    assert found["query_writer"]["turn_task"]["query"]
+
+
+def test_unfinished_thread_is_not_exported(server):
+    thread = server.threads.create()
+    with pytest.raises(ExportError, match="no thread"):
+        export_server_thread(server, thread["thread_id"])
