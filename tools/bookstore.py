@@ -7,7 +7,6 @@ hold what no customer knows by heart, such as ISBNs and branch codes: it takes a
 Load it with ``funreason explore tools/bookstore.py:Bookstore``.
 """
 
-import copy
 import hashlib
 import itertools
 import json
@@ -99,12 +98,12 @@ class Bookstore:
             order.update(status="paid", receipt_number=receipt, payment_method="card")
 
     def dump_state(self) -> Record:
-        """Return a deep, JSON-serialisable copy of the whole world."""
-        return copy.deepcopy(self._state)
+        """Return the whole world; whoever opens the session copies what it keeps."""
+        return self._state
 
     def load_state(self, state: Record) -> None:
         """Replace the whole world by a state that was dumped earlier."""
-        self._state = copy.deepcopy(state)
+        self._state = state
 
     def sign_in(self, username: str, password: str) -> Record:
         """Open a customer session in the shop with the customer's login details.

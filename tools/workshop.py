@@ -6,7 +6,6 @@ Keys of the state that start with an underscore hold codes that take a look-up; 
 Load it with ``funreason explore tools/workshop.py:open_workshop``.
 """
 
-import copy
 import hashlib
 import random
 from collections.abc import Callable
@@ -102,12 +101,12 @@ class _Workshop:
         }
 
     def dump_state(self) -> Record:
-        """Return a deep, JSON-serialisable copy of the state."""
-        return copy.deepcopy(self.state)
+        """Return the state; whoever opens the session copies what it keeps."""
+        return self.state
 
     def load_state(self, state: Record) -> None:
         """Replace the state by a dumped one."""
-        self.state = copy.deepcopy(state)
+        self.state = state
 
     def code(self, prefix: str, *content: object) -> str:
         """Derive a code from its content, so that it does not depend on the order of calls."""

@@ -265,7 +265,7 @@ def main() -> None:
     )
 
     try:
-        app()
+        app(prog_name="funreason")
     except (ConfigurationError, ExportError) as exc:
         _fail(str(exc), 2)
     except FunReasonError as exc:

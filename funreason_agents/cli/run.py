@@ -173,7 +173,8 @@ def _summarise(run: Run) -> None:
 def _print_counts(title: str, counts: Any) -> None:
     if not counts:
         return
-    table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2))
+    console.print(f"{title}:")
+    table = Table(show_header=False, box=None, padding=(0, 2))
     for name, count in counts.most_common():
         table.add_row(str(count), escape(str(name)))
     console.print(table)

@@ -68,6 +68,11 @@ def _print_problems(reports: list[RecordReport]) -> None:
     counts = Counter(problem.check for report in bad for problem in report.problems)
     for check, count in counts.most_common():
         console.print(f"  {count} x {check}")
+    if bad and counts["initial_state"] == len(bad):
+        console.print(
+            "All of them start in another state. Was the run made with --allow-side-effects, or "
+            "has the environment changed?"
+        )
     for report in bad[:SHOWN]:
         console.print(f"\n[red]{report.record_id}[/]")
         for problem in report.problems:

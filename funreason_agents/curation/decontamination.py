@@ -8,47 +8,35 @@ in the amount of text. Paraphrases and translations are not found.
 
 from __future__ import annotations
 
-import ast
-import json
-import math
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-from pydantic import Field
-
-from funreason_agents.errors import ConfigurationError, boundary
-from funreason_agents.schemas.base import Frozen, canonical_json
+from funreason_agents.curation.benchmark import Benchmark, NormalCall, load_bfcl, normalise_call
+from funreason_agents.errors import ConfigurationError
+from funreason_agents.schemas.base import Frozen
 from funreason_agents.schemas.record import TrainingRecord
 from funreason_agents.schemas.tools import ToolCall
 
 FLAG_SHARE = 0.5
-"""A record is flagged if this share of the n-grams of one of its user turns is benchmark text."""
+"""A record is flagged if this share of the n-grams of a user turn is benchmark text, or if a turn
+holds this share of the n-grams of one question: the whole question, with other words around it."""
 FLAG_CALLS = 2
 """Equal call lists shorter than this are reported, not flagged: one call is often a coincidence."""
 
-NormalCall: TypeAlias = tuple[str, str]
-"""A call as (tool name, canonical JSON of its arguments)."""
+__all__ = [
+    "Benchmark",
+    "DecontaminationReport",
+    "NormalCall",
+    "find_overlaps",
+    "load_bfcl",
+    "render_report",
+]
+
 _Words: TypeAlias = tuple[str, ...]
-
-_PATTERN = "BFCL_v4_multi_turn_*.json"
-_HELP = "pass the folder `bfcl_eval/data` of an installed `bfcl-eval` package"
-
-
-class Benchmark(Frozen):
-    """The public test items that records are compared with. Ids are `<item>/<turn from 0>`."""
-
-    name: str
-    questions: dict[str, str]
-    """What the user says, by id; turns in which the user says nothing are left out."""
-    calls: dict[str, tuple[NormalCall, ...]]
-    """The gold calls of each turn, by id, without those that are `unparsed`."""
-    unparsed: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    """Gold calls that are no call of a named function with literal arguments, by id."""
 
 
 class _Match(Frozen):
@@ -107,33 +95,6 @@ class DecontaminationReport(Frozen):
     def exact_single_call_share(self) -> float:
         """Share of the calls with arguments that occur in the benchmark; 0 without any."""
         return self.exact_single_calls / max(self.calls_with_arguments, 1)
-
-
-def load_bfcl(data_dir: Path) -> Benchmark:
-    """Read BFCL's multi-turn questions and gold calls from the data folder of its package.
-
-    Gold calls are parsed as syntax and never executed.
-
-    Args:
-        data_dir: The folder `bfcl_eval/data` of an installed `bfcl-eval` package.
-
-    Raises:
-        ConfigurationError: `data_dir` is not that folder, or its files have another form.
-    """
-    paths = sorted(data_dir.glob(_PATTERN))
-    documents = sorted((data_dir / "multi_turn_func_doc").glob("*.json"))
-    answers = [data_dir / "possible_answer" / path.name for path in paths]
-    if not paths or not documents or not all(path.is_file() for path in answers):
-        msg = f"{str(data_dir)!r} does not hold BFCL's multi-turn data; {_HELP}"
-        raise ConfigurationError(msg)
-    with boundary(ConfigurationError, f"read BFCL's data in {str(data_dir)!r} ({_HELP})"):
-        calls, unparsed = _load_calls(answers, _load_parameters(documents))
-        return Benchmark(
-            name="BFCL v4 multi-turn",
-            questions=_load_questions(paths),
-            calls=calls,
-            unparsed=unparsed,
-        )
 
 
 def find_overlaps(
@@ -205,83 +166,7 @@ def render_report(report: DecontaminationReport, *, top: int = 10) -> str:
     return "\n".join(parts) + "\n"
 
 
-# --- Reading BFCL's files.
-
-
-def _read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="utf-8") as lines:
-        yield from (json.loads(line) for line in lines if line.strip())
-
-
-def _load_questions(paths: list[Path]) -> dict[str, str]:
-    questions = {}
-    for item in (item for path in paths for item in _read_lines(path)):
-        for number, messages in enumerate(item["question"]):
-            said = [message["content"] for message in messages if message["role"] == "user"]
-            # A turn that only hands a held-out function over has no message.
-            if said:
-                questions[f"{item['id']}/{number}"] = "\n".join(said)
-    return questions
-
-
-def _load_parameters(paths: list[Path]) -> dict[str, tuple[str, ...]]:
-    """Return the parameter names of each function whose documents agree on them."""
-    found: dict[str, set[tuple[str, ...]]] = {}
-    for document in (document for path in paths for document in _read_lines(path)):
-        names = tuple(document["parameters"]["properties"])
-        found.setdefault(document["name"], set()).add(names)
-    return {name: min(variants) for name, variants in found.items() if len(variants) == 1}
-
-
-def _load_calls(
-    paths: list[Path], parameters: dict[str, tuple[str, ...]]
-) -> tuple[dict[str, tuple[NormalCall, ...]], dict[str, tuple[str, ...]]]:
-    calls, unparsed = {}, {}
-    for item in (item for path in paths for item in _read_lines(path)):
-        for number, texts in enumerate(item["ground_truth"]):
-            turn_id = f"{item['id']}/{number}"
-            parsed = [(text, _parse_call(text, parameters)) for text in texts]
-            calls[turn_id] = tuple(call for _, call in parsed if call is not None)
-            if wrong := tuple(text for text, call in parsed if call is None):
-                unparsed[turn_id] = wrong
-    return calls, unparsed
-
-
-def _parse_call(text: str, parameters: dict[str, tuple[str, ...]]) -> NormalCall | None:
-    """Return the call that `text` writes, or None if it is none with literal arguments."""
-    try:
-        node = ast.parse(text.strip(), mode="eval").body
-        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
-            return None
-        names = parameters.get(node.func.id, ())
-        values = zip(names, map(ast.literal_eval, node.args), strict=False)
-        arguments: dict[str | None, Any] = dict(values)
-        arguments.update({item.arg: ast.literal_eval(item.value) for item in node.keywords})
-        # Fewer than were written: one was given twice, or has no parameter to go to.
-        if None in arguments or len(arguments) < len(node.args) + len(node.keywords):
-            return None
-        return _normalise_call(node.func.id, arguments)
-    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
-        return None
-
-
 # --- Normal forms.
-
-
-def _normalise_call(name: str, arguments: dict[Any, Any]) -> NormalCall:
-    return name, canonical_json(_normalise_value(arguments))
-
-
-def _normalise_value(value: Any) -> Any:
-    """Return `value` so that 5 and 5.0, and a tuple and a list, become the same JSON."""
-    if isinstance(value, dict):
-        return {str(key): _normalise_value(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_normalise_value(item) for item in value]
-    if isinstance(value, float):
-        finite = int(value) if value.is_integer() else value
-        return finite if math.isfinite(value) else str(value)
-    return value
 
 
 def _split_words(text: str) -> _Words:
@@ -351,7 +236,7 @@ def _iterate_turns(record: TrainingRecord) -> Iterator[_UserTurn]:
         elif turns:
             turns[-1][1].extend(message.tool_calls)
     for number, (text, made) in enumerate(turns):
-        calls = tuple(_normalise_call(call.name, call.arguments) for call in made)
+        calls = tuple(normalise_call(call.name, call.arguments) for call in made)
         yield _UserTurn(record.id, number, text, _split_words(text), calls)
 
 
@@ -370,7 +255,10 @@ def _match_ngrams(turn: _UserTurn, index: _Index) -> NgramOverlap | None:
     counts = Counter(found for ngram in distinct for found in index.ngrams.get(ngram, ()))
     if not counts:
         return None
-    best, shared = counts.most_common(1)[0]
+    # A short question that is in there whole says more than a piece of a long one.
+    best, shared = max(
+        counts.items(), key=lambda pair: (pair[1] >= FLAG_SHARE * index.sizes[pair[0]], pair[1])
+    )
     hits = [best in index.ngrams.get(ngram, ()) for ngram in ngrams]
     return NgramOverlap(
         record_id=turn.record_id,
@@ -409,7 +297,11 @@ def _flag_records(
     equal: Iterable[CallMatch],
 ) -> tuple[str, ...]:
     wrong = {match.record_id for match in exact}
-    wrong.update(overlap.record_id for overlap in shared if overlap.share >= FLAG_SHARE)
+    wrong.update(
+        overlap.record_id
+        for overlap in shared
+        if max(overlap.share, overlap.question_share) >= FLAG_SHARE
+    )
     wrong.update(match.record_id for match in equal if len(match.calls) >= FLAG_CALLS)
     return tuple(record_id for record_id in dict.fromkeys(ids) if record_id in wrong)
 

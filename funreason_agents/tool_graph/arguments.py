@@ -16,6 +16,7 @@ from funreason_agents.tool_graph.values import (
     Value,
     fits,
     generate,
+    has_form,
     pick_option,
     schema_type,
     validator,
@@ -186,7 +187,7 @@ def _draw_free(
         return option, Origin(kind="schema"), ""
     if name not in tool.required:
         return None
-    if sources.loose and schema_type(schema) == "string":
+    if sources.loose and schema_type(schema) == "string" and not has_form(name, schema):
         texts = [v for v in sources.known if isinstance(v.value, str) and 0 < len(v.value) <= LOOSE]
         texts = [v for v in texts if fits(v.value, schema)]
         if texts:

@@ -37,7 +37,7 @@ RECIPES = 4
 WALKS = 24
 """Most walks per seed; the probes end sooner once every tool has its recipes."""
 PATIENCE = 2
-"""How many times `IDLE_WALKS`, while some tool has not succeeded yet."""
+"""How many times `IDLE_WALKS`, at the last seed, while some tool has not succeeded yet."""
 LOOSE_RATE = 0.5
 """How often a tool that refused is given any known text where none fits by name."""
 FREE_TRIES = 8
@@ -137,7 +137,8 @@ def probe(environment: Environment, *, seeds: Sequence[int] = PROBE_SEEDS) -> Ob
         for _ in range(WALKS):
             wanted = _count_wanted(environment, seen, share)
             never = any(not seen.successes[tool.name] for tool in environment.tools)
-            if wanted == 0 or idle >= IDLE_WALKS * (PATIENCE if never else 1):
+            patience = PATIENCE if never and seed == seeds[-1] else 1
+            if wanted == 0 or idle >= IDLE_WALKS * patience:
                 break
             session = _walk(environment, session, start, known, seen, generator)
             idle = 0 if _count_wanted(environment, seen, share) < wanted else idle + 1

@@ -207,11 +207,27 @@ def _generate_number(kind: str, schema: dict[str, Any], generator: random.Random
     return round(generator.uniform(low, high), 1)
 
 
+def has_form(name: str, schema: dict[str, Any]) -> bool:
+    """Return whether a text parameter is a date or an address, which `generate` can write."""
+    return _is_date(name, schema) or _is_email(name, schema)
+
+
+def _is_date(name: str, schema: dict[str, Any]) -> bool:
+    return schema.get("format") == "date" or bool(_DATE.search(_told(name, schema)))
+
+
+def _is_email(name: str, schema: dict[str, Any]) -> bool:
+    return schema.get("format") == "email" or "email" in _told(name, schema).lower()
+
+
+def _told(name: str, schema: dict[str, Any]) -> str:
+    return f"{name.replace('_', ' ')} {schema.get('description', '')}"
+
+
 def _generate_text(name: str, schema: dict[str, Any], generator: random.Random) -> str:
-    told = f"{name.replace('_', ' ')} {schema.get('description', '')}"
-    if schema.get("format") == "date" or _DATE.search(told):
+    if _is_date(name, schema):
         return f"2026-{generator.randint(1, 12):02}-{generator.randint(1, 28):02}"
-    if schema.get("format") == "email" or "email" in told.lower():
+    if _is_email(name, schema):
         return f"{generator.choice(('ada', 'lin', 'sam', 'noor'))}@example.com"
-    longer = any(word in _LONG_TEXT for word in told.lower().split()[:4])
+    longer = any(word in _LONG_TEXT for word in _told(name, schema).lower().split()[:4])
     return generator.choice(_SENTENCES if longer else _WORDS)

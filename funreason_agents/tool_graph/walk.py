@@ -85,9 +85,10 @@ class Walk:
             if restart:
                 self.session.restore(start)
                 self._forget()
+            looked_up = bool(self.lookups)
             reason = self._walk()
-            if reason is None:
-                break
+            if reason is None or not (self.done or looked_up):
+                break  # without a call to do otherwise, the next walk would be the same
         return reason
 
     def _forget(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Sequence
 
@@ -9,7 +10,7 @@ from funreason_agents.environments.base import Environment, EnvSession
 from funreason_agents.environments.execution import execute
 from funreason_agents.errors import EnvError
 from funreason_agents.schemas.base import Frozen
-from funreason_agents.schemas.tools import ExecutedCall, ToolGraph
+from funreason_agents.schemas.tools import ExecutedCall, ToolGraph, ToolSpec
 from funreason_agents.seeding import derive_seed, rng
 from funreason_agents.tool_graph.arguments import Sources, sample_call
 from funreason_agents.tool_graph.coverage import plan_target
@@ -61,9 +62,9 @@ def compare_walks(
 ) -> WalkReport:
     """Walk to `walks` planned targets, directed and at random, from the same states.
 
-    A uniform walk draws every tool alike, has the same argument sampler with all outputs and the
-    visible state at hand, and may make as many calls as the directed walk tried, at least
-    `max_calls`.
+    A uniform walk draws alike from the same tools, has the same argument sampler with all outputs
+    and the visible state at hand, and makes as many calls as the directed walk tried, at least
+    `max_calls`: so it never has fewer tries.
 
     Raises:
         EnvError: the environment cannot be opened.
@@ -77,9 +78,9 @@ def compare_walks(
         reached = any(step.call.name == target for step in walk.done)
         directed = directed.plus(reached=reached, executed=walk.attempted, succeeded=walk.executed)
         session.restore(start)
-        steps = _uniform(
-            environment, session, rng(seed, index, "uniform"), max(max_calls, walk.attempted)
-        )
+        tools = [environment.tool(name) for name in graph.reachable]
+        length = max(max_calls, walk.attempted)
+        steps = _uniform(tools, session, rng(seed, index, "uniform"), length)
         uniform = uniform.plus(
             reached=any(s.call.name == target and not s.result.is_error for s in steps),
             executed=len(steps),
@@ -109,17 +110,18 @@ def _directed(
         generator=rng(*key, "walk"),
         max_calls=max_calls,
     )
-    walk.run()
+    with contextlib.suppress(EnvError):  # counted as not reached, as in a uniform walk
+        walk.run()
     return walk
 
 
 def _uniform(
-    environment: Environment, session: EnvSession, generator: random.Random, length: int
+    tools: Sequence[ToolSpec], session: EnvSession, generator: random.Random, length: int
 ) -> Sequence[ExecutedCall]:
     steps: list[ExecutedCall] = []
     known = state_values(session.state())
     while len(steps) < length:
-        tool = generator.choice(environment.tools)
+        tool = generator.choice(tools)
         sources = Sources(known=[*output_values(steps), *known])
         call = sample_call(tool, sources, generator)
         assert call is not None

@@ -47,7 +47,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.requests.append((dict(self.headers), body))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        self.server.requests.append((headers, body))
         time.sleep(self.server.delay)
         if self.server.refuse_with:
             said = f"refused: {self.headers['Authorization']}"

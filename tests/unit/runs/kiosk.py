@@ -2,6 +2,7 @@
 
 import os
 import random
+import threading
 import time
 from typing import Any
 
@@ -102,8 +103,11 @@ class Raises(Breaking):
         raise RuntimeError("out of order")
 
 
-class Stateless:
+class Undumpable:
     """State that nobody can dump."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
 
     def flip(self, coin: str) -> dict[str, Any]:
         """Flip a coin onto its other side.

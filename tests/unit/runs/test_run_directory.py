@@ -1,6 +1,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -29,11 +30,16 @@ except ExportError as exc:
 """
 
 
-@pytest.fixture
-def made(tmp_path):
-    out = tmp_path / "run"
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory):
+    out = tmp_path_factory.mktemp("made") / "run"
     make_run(out, 4)
     return out
+
+
+@pytest.fixture
+def made(made_once, tmp_path):
+    return shutil.copytree(made_once, tmp_path / "run")
 
 
 def records(out):

@@ -1,0 +1,70 @@
+"""Against a server on 127.0.0.1 that speaks OpenAI's protocol."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from funreason_agents import SynthesisContext, load_environment, synthesize
+
+TESTS = Path(__file__).parents[2]
+KEY = "sk-canary-5b1c"
+
+
+@pytest.fixture
+def server(monkeypatch):
+    path = TESTS / "servers" / "fake_openai.py"
+    spec = importlib.util.spec_from_file_location("fake_openai", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with module.serve_openai() as served:
+        yield served
+
+
+def run_with(server, out, number=3):
+    environment = load_environment(f"{TESTS / 'unit' / 'runs' / 'kiosk.py'}:Kiosk", isolated=False)
+    return synthesize(
+        environment=environment,
+        num_trajectories=number,
+        out=out,
+        model="openai:small",
+        base_url=server.base_url,
+        context=SynthesisContext(turns=1),
+    )
+
+
+def holds_key(out):
+    return [path.name for path in out.iterdir() if KEY.encode() in path.read_bytes()]
+
+
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
+def test_server_makes_records_with_its_reasoning_and_without_the_key(server, tmp_path, field):
+    server.reasoning_field = field
+    run = run_with(server, tmp_path)
+    assert run.accepted == 3
+    headers, body = server.requests[0]
+    assert headers["authorization"] == f"Bearer {KEY}"
+    assert body["model"] == "small"
+    for record in run.records():
+        assert set(record.provenance.models.values()) == {"small"}
+        acting = [m for m in record.messages if m.tool_calls]
+        assert acting
+        assert all(m.reasoning and m.reasoning.startswith("Next: ") for m in acting)
+    assert holds_key(tmp_path) == []
+
+
+def test_key_that_the_server_repeats_is_in_no_file(server, tmp_path):
+    server.refuse_with = 401
+    run = run_with(server, tmp_path, number=2)
+    assert run.statistics.errors == {"ModelError": 2}
+    assert "refused: Bearer ***" in run.statistics.failures[0].message
+    assert holds_key(tmp_path) == []
+
+
+def test_server_that_refused_is_asked_again_by_the_same_line(server, tmp_path):
+    server.refuse_with = 503
+    assert run_with(server, tmp_path, number=1).failed == 1
+    assert len(server.requests) == 3
+    server.refuse_with = None
+    assert run_with(server, tmp_path, number=1).accepted == 1
