@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= data/bookstore
 
-.PHONY: help demo install check format test test-all test-lowest server-test notebooks bfcl studio build bench clean
+.PHONY: help demo install check format test test-all e2e test-lowest notebooks bfcl studio build bench clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -31,20 +31,21 @@ install: $(VENV)/.dev  ## Set up everything for development
 
 bfcl: .venv-bfcl  ## Set up BFCL's tool classes in an environment of their own
 
-test: $(VENV)/.dev .venv-bfcl  ## Run the offline test suite
-	$(BIN)/python -m pytest -m "not server" -n 2
+test: $(VENV)/.dev  ## Run the offline test suite
+	$(BIN)/python -m pytest tests/unit tests/graphs tests/contract -n 2
 
-server-test: $(VENV)/.dev  ## Drive the LangGraph server over HTTP
-	$(BIN)/python -m pytest -m server
+e2e: $(VENV)/.dev .venv-bfcl  ## Kills and resumes, BFCL, the README's commands, the LangGraph server
+	$(BIN)/python -m pytest tests/e2e -m "not server" -n 2
+	$(BIN)/python -m pytest tests/e2e -m server
 
-test-all: test server-test notebooks build  ## Everything that CI runs after `make test`
+test-all: test check e2e notebooks build  ## Everything that CI runs
 
 test-lowest:  ## Run the suite at the lowest versions that pyproject.toml allows
 	$(PYTHON) -m venv .venv-lowest
 	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check uv
 	.venv-lowest/bin/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --editable .
 	.venv-lowest/bin/uv pip install --quiet --python .venv-lowest/bin/python --group test
-	.venv-lowest/bin/python -m pytest -m "not server and not bfcl" -n 2
+	.venv-lowest/bin/python -m pytest tests/unit tests/graphs tests/contract -n 2
 
 check: $(VENV)/.dev  ## Format, lint and types
 	$(BIN)/ruff format --check .

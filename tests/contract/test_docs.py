@@ -1,59 +1,15 @@
-"""The documents stay true: their code runs, their commands run, their links lead somewhere."""
+"""The documents stay true: their links and paths lead somewhere, their tables are current."""
 
 from __future__ import annotations
 
 import re
-import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PYTHON_BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-COMMANDS = [
-    line.partition("#")[0].strip()
-    for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
-    for line in block.splitlines()
-    if line.startswith("funreason ") and " ENV " not in line
-]
-
-
-@pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty directory with our example tools and what `make demo` leaves, only smaller."""
-    place = tmp_path_factory.mktemp("workspace")
-    (place / "tools").symlink_to(ROOT / "tools")
-    run(place, "funreason synthesize tools/bookstore.py:Bookstore -n 3 --seed 7 --out data/bookstore")
-    return place
-
-
-def run(place: Path, line: str) -> str:
-    words = [sys.executable, "-m", "funreason_agents.cli", *shlex.split(line)[1:]]
-    done = subprocess.run(words, cwd=place, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-@pytest.mark.parametrize("code", PYTHON_BLOCKS, ids=range(len(PYTHON_BLOCKS)))
-def test_python_in_the_readme_runs(code: str, workspace: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=workspace, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip()
-
-
-@pytest.mark.parametrize("line", COMMANDS)
-def test_commands_in_the_readme_run(line: str, workspace: Path) -> None:
-    assert run(workspace, line).strip()
-
-
-def test_readme_has_both_python_and_commands() -> None:
-    assert len(PYTHON_BLOCKS) >= 4
-    assert len(COMMANDS) >= 4
 
 
 @pytest.mark.parametrize("name", ["README.md", "ARCHITECTURE.md", "AGENTS.md", "CHANGELOG.md"])

@@ -1,4 +1,4 @@
-"""BFCL's eight API classes as environments. `tests/contract` puts each through the doctor."""
+"""BFCL's eight API classes as environments."""
 
 import os
 import subprocess
@@ -9,6 +9,7 @@ import pytest
 
 from funreason_agents import SynthesisContext, load_environment, synthesize
 from funreason_agents.schemas.tools import ToolCall
+from funreason_agents.testing import check_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 VENV = Path(os.environ.get("FUNREASON_BFCL_VENV") or ROOT / ".venv-bfcl")
@@ -40,6 +41,12 @@ def open_bfcl(name):
 def run_tool(*arguments):
     command = [sys.executable, str(ROOT / "tools/bfcl.py"), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_the_class_passes_the_doctor(name):
+    report = check_environment(f"{ROOT}/tools/bfcl.py:{name}", seeds=(0,))
+    assert report.passed, str(report)
 
 
 @pytest.mark.parametrize("name", CLASSES)

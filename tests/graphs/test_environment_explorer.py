@@ -41,5 +41,7 @@ def test_max_calls_bounds_the_trace(explorer):
 
 
 def test_calls_are_streamed_while_walking(explorer):
-    parts = list(explorer.stream({"run_seed": 1, "wanted_target": "open_locker"}, stream_mode="custom"))
+    parts = list(
+        explorer.stream({"run_seed": 1, "wanted_target": "open_locker"}, stream_mode="custom")
+    )
     assert {"call": "open_locker", "ok": True} in parts

@@ -230,13 +230,19 @@ def test_fewer_shared_words_than_n_are_no_overlap(benchmark):
     assert len(_compare(benchmark, (f"{text} sink", []), n=7).ngram_questions) == 1
 
 
-@pytest.mark.parametrize(("extra", "flagged"), [(8, True), (9, False)])
+@pytest.mark.parametrize(("extra", "flagged"), [(3, True), (4, False)])
 def test_a_record_is_flagged_from_half_of_the_ngrams_on(benchmark, extra, flagged):
-    text = " ".join([LONG, *(f"w{number}" for number in range(extra))])
+    quoted = LONG.split()[:10]
+    text = " ".join([*quoted, *(f"w{number}" for number in range(extra))])
     report = _compare(benchmark, (text, []))
     assert report.exact_questions == ()
     assert len(report.ngram_questions) == 1
     assert bool(report.flagged) is flagged
+
+
+def test_a_record_that_quotes_a_whole_question_is_flagged_however_long(benchmark):
+    text = " ".join([LONG, *(f"w{number}" for number in range(40))])
+    assert _compare(benchmark, (text, [])).flagged
 
 
 def test_overlaps_are_sorted_by_share(benchmark):
