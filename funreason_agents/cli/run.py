@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -162,12 +164,20 @@ def _summarise(run: Run) -> None:
     console.print(f"  checkpoints {directory.checkpoints}")
     if stats.accepted:
         folder = shlex.quote(str(directory.path))
-        console.print(f"\nNext:  funreason show {folder} 0")
-        console.print(f"       funreason verify {folder}")
-        console.print(f"       funreason export {folder} --out {folder}/rows")
+        console.print(f"\nNext:  {_command()} show {folder} 0")
+        console.print(f"       {_command()} verify {folder}")
+        console.print(f"       {_command()} export {folder} --out {folder}/rows")
     elif stats.rejected:
         folder = shlex.quote(str(directory.path))
-        console.print(f"\nNothing was accepted. Next:  funreason show {folder} --rejected")
+        console.print(f"\nNothing was accepted. Next:  {_command()} show {folder} --rejected")
+
+
+def _command() -> str:
+    """Return how this command was called, so that the next one can be copied: perhaps by path."""
+    called = Path(sys.argv[0])
+    if called.name != "funreason":
+        return "funreason"
+    return "funreason" if shutil.which("funreason") == str(called) else shlex.quote(str(called))
 
 
 def _print_counts(title: str, counts: Any) -> None:
