@@ -102,11 +102,11 @@ class RunDirectory:
                 "--out, or move records.jsonl elsewhere to keep it and make all records anew"
             )
             raise ConfigurationError(msg)
-        other = manifest["run"]
-        differing = sorted(key for key in {*run, *other} if run.get(key) != other.get(key))
+        here, there = _flatten(run), _flatten(manifest["run"])
+        differing = sorted(key for key in {*here, *there} if here.get(key) != there.get(key))
         if differing:
             shown = "; ".join(
-                f"{k}: {other.get(k)!r} there, {run.get(k)!r} here" for k in differing
+                f"{k}: {there.get(k)!r} there, {here.get(k)!r} here" for k in differing
             )
             msg = (
                 f"{str(self.path)!r} holds another run ({shown}). Choose another --out, "
@@ -184,3 +184,8 @@ def database_error(path: Path, exc: sqlite3.Error) -> ExportError:
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
+
+
+def _flatten(run: dict[str, Any]) -> dict[str, Any]:
+    """Return what identifies a run with each knob by itself, to tell which ones differ."""
+    return {**{k: v for k, v in run.items() if k != "context"}, **run.get("context", {})}

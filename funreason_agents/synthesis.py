@@ -26,6 +26,7 @@ from funreason_agents.environments.base import Environment
 from funreason_agents.environments.sessions import SessionPool
 from funreason_agents.errors import ConfigurationError, FunReasonError
 from funreason_agents.export.checkpoints import trajectory_from_values
+from funreason_agents.graphs.environment_explorer import walkable_tools
 from funreason_agents.graphs.supervisor import create_supervisor
 from funreason_agents.models.factory import ModelLike, load_models
 from funreason_agents.record_log import LogEntry, RecordLog, make_entry
@@ -33,6 +34,7 @@ from funreason_agents.run_directory import RunDirectory, database_error, find_th
 from funreason_agents.run_statistics import RunStatistics
 from funreason_agents.schemas.base import content_hash
 from funreason_agents.schemas.record import TrainingRecord
+from funreason_agents.schemas.tools import ToolGraph
 from funreason_agents.schemas.trajectory import Failure, Trajectory
 from funreason_agents.seeding import make_thread_id
 from funreason_agents.tool_graph.build import tool_graph_of
@@ -147,7 +149,7 @@ def synthesize(
     with directory.claim(identity):
         _begin(directory, manifest)
         with directory.open_checkpointer() as checkpointer:
-            tool_graph_of(environment)
+            _require_tools(tool_graph_of(environment), read_only=context.read_only)
             pool = SessionPool(environment)
             job = _Job(
                 graph=create_supervisor(
@@ -182,6 +184,17 @@ def _begin(directory: RunDirectory, manifest: dict[str, Any]) -> None:
             "or choose another --out"
         )
         raise ConfigurationError(msg)
+
+
+def _require_tools(graph: ToolGraph, *, read_only: bool) -> None:
+    if walkable_tools(graph, read_only=read_only):
+        return
+    reasons = "; ".join(f"{name}: {reason}" for name, reason in graph.unreachable.items())
+    if reasons:
+        msg = f"no tool of {graph.environment_id!r} could be made to succeed ({reasons})"
+    else:
+        msg = f"every tool of {graph.environment_id!r} changes the state; leave out --read-only"
+    raise ConfigurationError(msg)
 
 
 @dataclass(frozen=True)

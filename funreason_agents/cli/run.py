@@ -65,7 +65,11 @@ def run_synthesis(
         with console.status(f"Probing the tools of {environment.id} ..."):
             graph = tool_graph_of(environment)
         for name, reason in graph.unreachable.items():
-            console.print(f"[yellow]unreachable[/] {name}: {escape(reason)}")
+            console.print(f"[yellow]unreachable[/] {name}: each call was refused: {escape(reason)}")
+        if graph.unreachable:
+            console.print(
+                "Name values that they accept in the docstring (such as 'a'), the schema or the state."
+            )
         with _progress(num_trajectories) as advance:
             run = synthesize(
                 environment=environment,
@@ -146,7 +150,10 @@ def _summarise(run: Run) -> None:
         f"{stats.turn_yield:.0%} of drawn turns."
     )
     if stats.duplicates:
-        console.print(f"{stats.duplicates} left out: an earlier record has the same calls.")
+        console.print(
+            f"{stats.accepted - stats.duplicates} records: {stats.duplicates} left out, because an "
+            "earlier one has the same calls."
+        )
     corrected = sum(count for number, count in stats.rounds.items() if number > 1)
     if corrected:
         console.print(f"Turns accepted after the critic corrected an attempt: {corrected}.")

@@ -36,8 +36,11 @@ def show_summary(directory: Path) -> None:
     records = read_records(directory)
     manifest = RunDirectory(directory).read_manifest() or {}
     _print_manifest(manifest)
-    table = Table("N", "turns", "calls", "targets", box=None)
-    table.add_column("first query", no_wrap=True)
+    table = Table(box=None)
+    for name in ("N", "turns", "calls"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("targets", ratio=2)
+    table.add_column("first query", ratio=3)
     for number, record in enumerate(records):
         turns = split_turns(record.messages)
         calls = sum(len(message.tool_calls) for message in record.messages)
@@ -45,7 +48,7 @@ def show_summary(directory: Path) -> None:
         targets = ", ".join(record.provenance.targets)
         table.add_row(str(number), str(len(turns)), str(calls), escape(targets), escape(query))
     if records:
-        console.print(table)
+        console.print(table, soft_wrap=False)
     for reason, count in manifest.get("rejections", {}).items():
         console.print(f"[yellow]{count} rejected turns[/] {escape(reason)}")
     folder = shlex.quote(str(directory))
@@ -104,7 +107,9 @@ def _print_record(record: TrainingRecord) -> None:
 
 def _print_message(message: Message) -> None:
     if message.role == "user":
-        console.print(Panel(escape(message.content), title="user", title_align="left"))
+        console.print(
+            Panel(escape(message.content), title="user", title_align="left"), soft_wrap=False
+        )
         return
     if message.role == "tool":
         mark = "[red]refused[/]" if message.is_error else "[dim]result[/]"
@@ -115,7 +120,9 @@ def _print_message(message: Message) -> None:
     for call in message.tool_calls:
         console.print(f"  [cyan]{call.name}[/]({escape(_arguments(call.arguments))})")
     if message.content:
-        console.print(Panel(escape(message.content), title="assistant", title_align="left"))
+        console.print(
+            Panel(escape(message.content), title="assistant", title_align="left"), soft_wrap=False
+        )
 
 
 def _checks_line(checks: Sequence[Check]) -> str:
@@ -187,7 +194,9 @@ def _print_rejected(index: int, rejected: RejectedTurn) -> None:
     )
     console.print(f"[red]{rejected.stage}: {rejected.reason}[/]")
     if rejected.query:
-        console.print(Panel(escape(rejected.query), title="query", title_align="left"))
+        console.print(
+            Panel(escape(rejected.query), title="query", title_align="left"), soft_wrap=False
+        )
     gold = rejected.trace.calls if rejected.trace else ()
     attempt = rejected.attempt.executed if rejected.attempt else ()
     if gold:

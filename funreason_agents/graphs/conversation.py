@@ -7,8 +7,9 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
+from funreason_agents.schemas.base import parse_result
 from funreason_agents.schemas.tools import ExecutedCall, ToolResult
-from funreason_agents.schemas.trajectory import Message, calls_of, parse_result
+from funreason_agents.schemas.trajectory import Message, calls_of
 
 Json = dict[str, Any]
 

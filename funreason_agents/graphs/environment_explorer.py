@@ -154,6 +154,9 @@ def _minimise(environment: Environment, pool: SessionPool) -> Node[ExplorerState
         if result is None:
             return {"rejection": "not_repeatable", "walk": []}
         calls, asked = result
+        changed = any(step.state_before != step.state_after for step in calls)
+        if changed and calls[0].state_before == calls[-1].state_after:
+            return {"rejection": "no_effect", "walk": []}  # it undoes what it does
         needed = {edge.source for edge in graph.edges if edge.kind == "requires"}
         trace = CallTrace(
             environment_id=environment.id,

@@ -28,16 +28,10 @@ from funreason_agents.graphs.retry import MODEL_RETRY
 from funreason_agents.graphs.state import Json, Node, ReasonerInput, ReasonerOutput, ReasonerState
 from funreason_agents.models.calls import split_reasoning
 from funreason_agents.models.factory import ModelLike, RoleModels, load_models
+from funreason_agents.schemas.base import result_text
 from funreason_agents.schemas.tasks import TurnTask
 from funreason_agents.schemas.tools import ExecutedCall, ToolCall
-from funreason_agents.schemas.trajectory import (
-    Attempt,
-    Critique,
-    Message,
-    Verdict,
-    calls_of,
-    result_text,
-)
+from funreason_agents.schemas.trajectory import Attempt, Critique, Message, Verdict, calls_of
 from funreason_agents.verification.checks import TurnCase, check_replays
 from funreason_agents.verification.derivations import facts_of
 from funreason_agents.verification.verdict import judge_turn

@@ -41,7 +41,7 @@ def iterate_leaves(value: Any, pointer: str = "") -> Iterator[tuple[str, Any]]:
     """Yield (JSON pointer, scalar) for every leaf of `value`, in document order."""
     if isinstance(value, dict):
         for key, item in value.items():
-            yield from iterate_leaves(item, f"{pointer}/{_escape(str(key))}")
+            yield from iterate_leaves(item, f"{pointer}/{escape_key(str(key))}")
     elif isinstance(value, list | tuple):
         for number, item in enumerate(value):
             yield from iterate_leaves(item, f"{pointer}/{number}")
@@ -88,7 +88,7 @@ def _iterate(
     if isinstance(value, dict):
         keyed = len(value) > 0 and all(isinstance(item, dict) for item in value.values())
         for key, item in value.items():
-            inner = f"{pointer}/{_escape(str(key))}"
+            inner = f"{pointer}/{escape_key(str(key))}"
             if keyed and field:
                 yield inner, field, container, key
             yield from _iterate(item, inner, (field, str(key)))
@@ -114,5 +114,19 @@ def find_choices(content: Any, pointer: str) -> list[tuple[int, int]]:
     return choices
 
 
-def _escape(key: str) -> str:
+def escape_key(key: str) -> str:
+    """Return `key` as a part of a JSON pointer."""
     return key.replace("~", "~0").replace("/", "~1")
+
+
+def result_text(content: Any) -> str:
+    """Return a tool result as the text of its message: a string as it is, all else as JSON."""
+    return content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
+
+
+def parse_result(text: str) -> Any:
+    """Return the content that `result_text` wrote."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text

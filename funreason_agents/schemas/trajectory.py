@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -38,19 +37,6 @@ class Message(Frozen):
     """The tool said no. Only for tool messages."""
     trainable: bool = False
     """The reasoner wrote this message, and it was accepted. Never derived from the role."""
-
-
-def result_text(content: Any) -> str:
-    """Return a tool result as the text of its message: a string as it is, all else as JSON."""
-    return content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
-
-
-def parse_result(text: str) -> Any:
-    """Return the content that `result_text` wrote."""
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text
 
 
 def calls_of(messages: Sequence[Message]) -> tuple[ToolCall, ...]:
@@ -134,7 +120,8 @@ class RejectedTurn(Frozen):
 
     turn: int
     turn_attempt: int
-    target: str
+    target: str | None
+    """None if the environment has no tool that could be one."""
     stage: Literal["environment_explorer", "query_writer", "reasoner_critic"]
     reason: str
     query: str | None = None

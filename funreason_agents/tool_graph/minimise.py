@@ -70,8 +70,9 @@ def find_requests(
 ) -> list[int]:
     """Return the positions of the calls that a user must ask for.
 
-    These are the asked calls, and whatever is left that no later call uses: neither its output
-    nor, going by `needed` (tools that some tool requires), its effect on the state.
+    These are the asked calls; whatever is left that no later call uses, neither its output nor,
+    going by `needed` (tools that some tool requires), its effect on the state; and whatever makes
+    a thing that a later call goes on with, since nobody can speak of a thing that is not there.
     """
     used = {
         origin.call
@@ -82,7 +83,9 @@ def find_requests(
     return [
         number
         for number, step in enumerate(calls)
-        if number in asked or (number not in used and step.call.name not in needed)
+        if number in asked
+        or (number not in used and step.call.name not in needed)
+        or (number in used and step.state_before != step.state_after)
     ]
 
 

@@ -179,7 +179,9 @@ class Walk:
         Where earlier turns gave several, the user has to say which one is meant.
         """
         values = edge_values(edges, self._outputs())
+        # In the order of the calls: the first of two things asked for is the first of the two.
         new = [value for value in values if value.origin.kind == "output"]
+        new.sort(key=lambda value: value.origin.call or 0)
         old = [value for value in values if value.origin.kind == "history"]
         if not edges[0].necessary:
             return new

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-from funreason_agents.schemas.base import iterate_leaves, pointer_field
-from funreason_agents.schemas.trajectory import Message, parse_result
+from funreason_agents.schemas.base import iterate_leaves, parse_result, pointer_field
+from funreason_agents.schemas.trajectory import Message
 from funreason_agents.schemas.words import humanize
 from funreason_agents.verification.values import (
     DATE,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from funreason_agents.schemas.base import iterate_leaves, resolve_pointer
+from funreason_agents.schemas.base import escape_key, resolve_pointer
 from funreason_agents.schemas.tools import ExecutedCall
 from funreason_agents.verification.values import same_value
 
@@ -125,7 +125,7 @@ def _expected_arguments(
         replaced[pointer] = value
     arguments = call.call.arguments
     return {
-        name: _with_values(arguments[name], replaced, f"/{_escape(name)}") for name in arguments
+        name: _with_values(arguments[name], replaced, f"/{escape_key(name)}") for name in arguments
     }
 
 
@@ -134,16 +134,12 @@ def _with_values(value: Any, replaced: dict[str, Any], pointer: str) -> Any:
         return replaced[pointer]
     if isinstance(value, dict):
         return {
-            key: _with_values(item, replaced, f"{pointer}/{_escape(key)}")
+            key: _with_values(item, replaced, f"{pointer}/{escape_key(key)}")
             for key, item in value.items()
         }
     if isinstance(value, list):
         return [_with_values(item, replaced, f"{pointer}/{n}") for n, item in enumerate(value)]
     return value
-
-
-def _escape(key: str) -> str:
-    return key.replace("~", "~0").replace("/", "~1")
 
 
 def _extra(attempt: Sequence[ExecutedCall], pairs: dict[int, int]) -> tuple[int, ...]:
@@ -191,8 +187,3 @@ def missing_results(gold: Sequence[ExecutedCall], attempt: Sequence[ExecutedCall
         else:
             del free[hit]
     return missing
-
-
-def leaf_count(arguments: dict[str, Any]) -> int:
-    """Return how many leaves `arguments` have."""
-    return sum(1 for _ in iterate_leaves(arguments))

@@ -10,11 +10,11 @@ from pydantic import Field
 from funreason_agents.environments.base import Environment, EnvSession, Snapshot
 from funreason_agents.environments.execution import PlannedCall, execute_plan, replay_calls
 from funreason_agents.errors import VerificationError
-from funreason_agents.schemas.base import Frozen, content_hash
+from funreason_agents.schemas.base import Frozen, content_hash, result_text
 from funreason_agents.schemas.record import CertifiedTurn, TrainingRecord, make_record_id
 from funreason_agents.schemas.tasks import CallTrace
 from funreason_agents.schemas.tools import ExecutedCall, ToolCall
-from funreason_agents.schemas.trajectory import Check, CheckName, Message, calls_of, result_text
+from funreason_agents.schemas.trajectory import Check, CheckName, Message, calls_of
 from funreason_agents.verification.checks import TurnCase
 from funreason_agents.verification.derivations import Facts
 from funreason_agents.verification.verdict import judge_turn

@@ -17,7 +17,6 @@ _VERBS = {
     "get": ("tell me", "look up", "give me"),
     "retrieve": ("tell me", "look up", "give me"),
     "fetch": ("look up", "tell me", "bring up"),
-    "return": ("give me", "tell me", "show me"),
     "list": ("show me", "give me", "go through"),
     "display": ("show me", "bring up", "put up"),
     "show": ("show me", "give me", "bring up"),
@@ -66,8 +65,8 @@ def read_values(text: str, labels: Iterable[str]) -> list[tuple[str, Any]]:
     return found
 
 
-def describe_result(content: Any, limit: int = 6) -> str:
-    """Say what a result holds: "field: value" pairs, as far as they are short."""
+def describe_result(content: Any, limit: int = 9) -> str:
+    """Say what a result holds: "field: value" pairs, of a list its first three items."""
     pairs: list[str] = []
     _collect(content, "", pairs)
     return "; ".join(pairs[:limit])
@@ -82,7 +81,7 @@ def _collect(content: Any, name: str, pairs: list[str]) -> None:
             if len(_json(content)) <= 120 and name:
                 pairs.append(f"{_label(name)}: {_json(content)}")
         else:
-            for item in content[:1]:
+            for item in content[:3]:
                 _collect(item, name, pairs)
     elif content not in (None, "") and name and not name.isdigit() and len(str(content)) <= 160:
         pairs.append(f"{_label(name)}: {_json(content)}")

@@ -15,7 +15,7 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
 from funreason_agents.models.offline.language import describe_result, effect_of, read_values
-from funreason_agents.schemas.base import iterate_values
+from funreason_agents.schemas.base import iterate_values, parse_result
 from funreason_agents.schemas.words import content_words, humanize, match_field, overlap
 
 _LEAVE_OUT = object()
@@ -56,7 +56,7 @@ def reason(
     step = len(scene.calls)
     failed = bool(scene.results) and scene.results[-1].status == "error"
     if step >= len(plan) or failed:
-        return _reply(scene, failed)
+        return _reply(scene, tools, failed)
     tool = plan[step]
     arguments, told = _bind(tool, scene, step)
     thought = f"Next: {effect_of(tool.get('description', ''))}. " + " ".join(told)
@@ -79,7 +79,7 @@ def _read_scene(
     earlier = [m for m in messages[:asked] if isinstance(m, ToolMessage)]
     for step, message in enumerate([*earlier, *results], start=-len(earlier)):
         if message.status != "error":
-            tool, content = str(message.name), _parse(str(message.content))
+            tool, content = str(message.name), parse_result(str(message.content))
             values += [_Seen(f, c, value, step, tool) for _, f, c, value in iterate_values(content)]
     return _Scene(
         query=query,
@@ -161,40 +161,38 @@ def _from_results(
         if score < least or not _fits(seen.value, schema):
             continue
         fresh = json.dumps(seen.value) not in spent
-        ranked.append((-round(score, 1), not fresh, -seen.step, order, seen))
+        # Of this turn's results the oldest comes first, as the first of two things asked for;
+        # of earlier turns the latest, which is what a request most likely goes on with.
+        age = (0, seen.step) if seen.step >= 0 else (1, -seen.step)
+        ranked.append((-round(score, 1), not fresh, age, order, seen))
     ranked.sort(key=lambda entry: entry[:4])
     return [(seen.value, f"the {humanize(seen.field)} found before") for *_, seen in ranked]
 
 
-def _reply(scene: _Scene, failed: bool) -> AIMessage:
+def _reply(scene: _Scene, tools: Sequence[dict[str, Any]], failed: bool) -> AIMessage:
     if not scene.results:
         return AIMessage("There is nothing that I can do for this request.")
     if failed:
         return AIMessage("That did not work.")
     said = [
-        describe_result(_parse(str(result.content)))
+        describe_result(parse_result(str(result.content)))
         for step, result in enumerate(scene.results)
-        if step == len(scene.results) - 1 or not _is_used_later(scene, step)
+        if step == len(scene.results) - 1 or _is_asked_for(scene, tools, step)
     ]
     told = ". ".join(part for part in said if part)
     return AIMessage(f"Done. {told}." if told else "Done.")
 
 
-def _is_used_later(scene: _Scene, step: int) -> bool:
-    """Whether a later call took a value from the result of `step`: then it was only a means."""
-    given = [json.dumps(value) for c in scene.calls[step + 1 :] for value in c["args"].values()]
-    return any(seen.step == step and json.dumps(seen.value) in given for seen in scene.values)
+def _is_asked_for(scene: _Scene, tools: Sequence[dict[str, Any]], step: int) -> bool:
+    """Whether the request speaks of what this call does; otherwise it was only a means."""
+    name = scene.calls[step]["name"]
+    described = next((t.get("description", "") for t in tools if t["name"] == name), "")
+    words = content_words(effect_of(described))
+    return bool(words) and len(words & content_words(scene.query)) >= 0.8 * len(words)
 
 
 def _properties(tool: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return dict(tool.get("parameters", {}).get("properties", {}))
-
-
-def _parse(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text
 
 
 def _types(schema: dict[str, Any]) -> set[str]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import random
 import re
 from typing import Any
 
 from funreason_agents.models.offline.language import effect_of, write_values
 from funreason_agents.schemas.words import humanize
 
-_OPENERS = ("", "Hi! ", "Hello, ", "Quick request: ", "Good day. ", "One more thing: ")
-_LEADS = ("Please {0}", "Could you {0}", "I need you to {0}", "I would like you to {0}")
+_GREETINGS = ("", "Hi! ", "Hello. ", "Quick request: ", "Good day. ")
+_OPENERS = ("", "Next, ", "One more thing: ", "Thanks. ", "")
+_LEADS = ("please {0}", "could you {0}", "I need you to {0}", "I would like you to {0}")
 _NEXT = ("Then {0}", "After that, {0}", "Also {0}", "And {0}")
 _CLOSERS = ("", " Thanks!", " Thank you.", "")
 _CHOICE = "choice among the results"
@@ -17,49 +19,52 @@ _QUOTED = re.compile(r"identifier '([^']+)'")
 
 
 def fold_calls(data: dict[str, Any]) -> dict[str, Any]:
-    """Fold calls into one tool: inputs equal to earlier outputs go, outer inputs stay."""
+    """Fold calls into one tool: inputs equal to earlier outputs go, outer inputs stay.
+
+    The description has a line per request, and each input says which request it belongs to.
+    """
     calls, requests = data["calls"], sorted(data["requests"])
-    effects = {number: effect_of(calls[number]["description"]) for number in requests}
+    effects = [effect_of(calls[number]["description"]) for number in requests]
     inputs = []
     for number, call in enumerate(calls):
-        served = next((r for r in requests if r >= number), requests[-1])
-        inputs += [
-            {"label": humanize(name), "value": value, "description": effects[served]}
+        served = next((n for n, r in enumerate(requests) if r >= number), len(requests) - 1)
+        given = [
+            (humanize(name), value)
             for name, value in call["arguments"].items()
             if name not in call["uses"]
         ]
+        given += [(_CHOICE, choice) for choice in call.get("choices", ())]
         inputs += [
-            {"label": _CHOICE, "value": choice, "description": effects[served]}
-            for choice in call.get("choices", ())
+            {"label": label, "value": value, "description": f"request {served + 1}"}
+            for label, value in given
         ]
     return {
         "name": "_and_".join(calls[number]["tool"] for number in requests)[:60] + "_composite",
-        "description": "; then ".join(effects.values()),
+        "description": "\n".join(effects),
         "inputs": inputs,
-        "output": f"what it takes to {effects[requests[-1]]}",
+        "output": f"what it takes to {effects[-1]}",
     }
 
 
 def write_query(data: dict[str, Any]) -> dict[str, Any]:
     """Say each effect and its labelled values in one of several seeded ways."""
-    tool, noise = data["advanced_tool"], data["noise"]
-    problems = data.get("problems") or []
-    variant = int(noise.get("variant", 0)) + len(problems)
+    tool, problems = data["advanced_tool"], data.get("problems") or []
+    draw = random.Random(int(data["noise"].get("variant", 0)) + 1000 * len(problems))
     banned = [humanize(name) for text in problems for name in _QUOTED.findall(text)]
-    sentences = []
-    for number, effect in enumerate(tool["description"].split("; then ")):
-        inputs = [(i["label"], i["value"]) for i in tool["inputs"] if i["description"] == effect]
-        if number > 0 and effect in tool["description"].split("; then ")[:number]:
-            inputs = []
-        lead = _LEADS[variant % len(_LEADS)] if number == 0 else _NEXT[variant % len(_NEXT)]
-        said = _rephrase(effect, banned, variant)
-        values = write_values(_merge(inputs), variant // 2)
-        sentences.append(lead.format(said) + values)
-    text = ". ".join(sentences) + "."
-    if not sentences[0].startswith(("Please", "I ")) and len(sentences) == 1:
-        text = text[:-1] + "?"
-    opener = _OPENERS[variant // 3 % len(_OPENERS)]
-    return {"query": opener + text + _CLOSERS[variant // 5 % len(_CLOSERS)]}
+    effects = tool["description"].split("\n")
+    leads = _LEADS if len(effects) == 1 else [lead for lead in _LEADS if "could" not in lead]
+    lead, sentences = draw.choice(leads), []
+    for number, effect in enumerate(effects):
+        wanted = f"request {number + 1}"
+        inputs = [(i["label"], i["value"]) for i in tool["inputs"] if i["description"] == wanted]
+        said = _rephrase(effect, banned, draw.randrange(3))
+        pattern = lead if number == 0 else draw.choice(_NEXT)
+        sentences.append(pattern.format(said) + write_values(_merge(inputs), draw.randrange(6)))
+    opener = draw.choice(_OPENERS if data.get("conversation") else _GREETINGS)
+    if not opener.endswith(", "):
+        sentences[0] = sentences[0][0].upper() + sentences[0][1:]
+    end = "?" if lead.startswith("could") else "."
+    return {"query": opener + ". ".join(sentences) + end + draw.choice(_CLOSERS)}
 
 
 def _merge(pairs: list[tuple[str, Any]]) -> list[tuple[str, Any]]:

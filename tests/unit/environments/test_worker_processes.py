@@ -123,6 +123,7 @@ def test_a_session_that_cannot_be_closed_is_given_up(environment):
     session = environment.open(1)
     run(session, "add", item="unclosable")
     session.close()
+    assert environment.open(1).state_hash()
 
 
 @pytest.mark.parametrize(

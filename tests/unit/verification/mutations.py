@@ -10,14 +10,8 @@ from typing import Any
 
 from builders import Item, Mutant, set_leaf, turns_of, with_turn, with_turns
 
-from funreason_agents.schemas.base import iterate_leaves
-from funreason_agents.schemas.trajectory import (
-    Message,
-    ToolCall,
-    calls_of,
-    parse_result,
-    result_text,
-)
+from funreason_agents.schemas.base import iterate_leaves, parse_result, result_text
+from funreason_agents.schemas.trajectory import Message, ToolCall, calls_of
 from funreason_agents.verification.derivations import squeeze
 from funreason_agents.verification.query_gate import find_origin
 from funreason_agents.verification.values import is_distinctive, is_trivial
