@@ -68,7 +68,7 @@ def run_synthesis(
             console.print(f"[yellow]unreachable[/] {name}: each call was refused: {escape(reason)}")
         if graph.unreachable:
             console.print(
-                "Name values that they accept in the docstring (such as 'a'), the schema or the state."
+                "Name values that they accept: in the docstring (such as 'a'), schema or state."
             )
         with _progress(num_trajectories) as advance:
             run = synthesize(

@@ -1,6 +1,7 @@
 import pytest
 
 from funreason_agents import SynthesisContext, create_environment_explorer
+from funreason_agents.environments.base import Environment
 from funreason_agents.schemas.tasks import CallTrace
 
 
@@ -45,3 +46,30 @@ def test_calls_are_streamed_while_walking(explorer):
         explorer.stream({"run_seed": 1, "wanted_target": "open_locker"}, stream_mode="custom")
     )
     assert {"call": "open_locker", "ok": True} in parts
+
+
+class Light:
+    """A world in which the second tool undoes what the first one does."""
+
+    def __init__(self) -> None:
+        self.lit = False
+
+    def light(self) -> dict:
+        """Light the lamp."""
+        self.lit = True
+        return {"lit": True}
+
+    def douse(self) -> dict:
+        """Douse the lamp."""
+        if not self.lit:
+            raise ValueError("it is dark")
+        self.lit = False
+        return {"lit": False}
+
+
+def test_trace_that_ends_where_it_began_is_rejected():
+    explorer = create_environment_explorer(environment=Environment.from_class(Light))
+    context = {"extra_rate": 0}
+    out = explorer.invoke({"wanted_target": "douse"}, context=context)
+    assert out["rejection"] == "no_effect"
+    assert explorer.invoke({"wanted_target": "light"}, context=context)["rejection"] is None
