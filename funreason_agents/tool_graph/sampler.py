@@ -104,7 +104,8 @@ def sample_next(situation: Situation, generator: random.Random) -> str | None:
     serving = [tool for tool in _serving(situation, target) if situation.is_legal(tool)]
     if not serving:
         return None
-    distances = dict(nx.single_target_shortest_path_length(to_networkx(situation.graph), target))
+    needed_by = to_networkx(situation.graph).reverse(copy=False)
+    distances = nx.single_source_shortest_path_length(needed_by, target)
     writes = set(situation.graph.writes)
     ranks = {tool: (distances[tool], tool in writes) for tool in serving}
     best = min(ranks.values())
