@@ -35,7 +35,7 @@ test: $(VENV)/.dev  ## Run the offline test suite
 	$(BIN)/python -m pytest tests/unit tests/graphs tests/contract -n 2
 
 e2e: $(VENV)/.dev .venv-bfcl  ## Kills and resumes, BFCL, the README's commands, the LangGraph server
-	$(BIN)/python -m pytest tests/e2e -m "not server" -n 2
+	$(BIN)/python -m pytest tests/e2e tests/unit/test_decontamination.py -m "not server" -n 2
 	$(BIN)/python -m pytest tests/e2e -m server
 
 test-all: test check e2e notebooks build  ## Everything that CI runs

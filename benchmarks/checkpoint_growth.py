@@ -78,7 +78,7 @@ def main() -> None:
     """Print the table and write it as JSON."""
     parser = argparse.ArgumentParser(description="Checkpoint bytes per turn.")
     parser.add_argument("--trajectories", type=int, default=8)
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "checkpoint_growth.json")
+    parser.add_argument("--out", type=Path, default=ROOT / "data" / "checkpoint_growth.json")
     options = parser.parse_args()
     environment = load_environment(BOOKSTORE, isolated=False)
     rows = [measure_turns(environment, turns, options.trajectories) for turns in TURNS]
@@ -86,6 +86,7 @@ def main() -> None:
     for row in rows:
         print(" ".join(f"{value:>15g}" for value in row.values()))
     result = {"trajectories": options.trajectories, "unit": "per turn", "rows": rows}
+    options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
 
