@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= data/bookstore
 
-.PHONY: help demo install check format test test-all e2e test-lowest notebooks bfcl studio build bench clean
+.PHONY: help demo install check format test test-all e2e test-lowest live-test notebooks bfcl studio build bench clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -55,6 +55,9 @@ check: $(VENV)/.dev  ## Format, lint and types
 format: $(VENV)/.dev  ## Format and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+live-test: $(VENV)/.dev  ## Run the pipeline against a small real model, served by vLLM on the CPU
+	$(BIN)/python -m benchmarks.live
 
 notebooks: $(VENV)/.dev  ## Execute the notebooks and write the .ipynb files
 	$(BIN)/python notebooks/build.py
