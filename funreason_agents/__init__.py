@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from funreason_agents.graphs.query_writer import create_query_writer
     from funreason_agents.graphs.reasoner_critic import create_reasoner_critic
     from funreason_agents.graphs.supervisor import create_supervisor
+    from funreason_agents.models.client import Retries
+    from funreason_agents.models.ledger import Limits
     from funreason_agents.schemas.record import TrainingRecord
+    from funreason_agents.schemas.review import ReviewDecision, ReviewRequest
     from funreason_agents.schemas.tasks import TurnTask
     from funreason_agents.schemas.tools import ToolCall, ToolGraph, ToolResult, ToolSpec
     from funreason_agents.schemas.trajectory import Trajectory, Verdict
@@ -34,6 +37,10 @@ __all__ = [
     "EnvSession",
     "Environment",
     "FunReasonError",
+    "Limits",
+    "Retries",
+    "ReviewDecision",
+    "ReviewRequest",
     "SynthesisContext",
     "ToolCall",
     "ToolGraph",
@@ -60,6 +67,10 @@ _HOMES = {
     "EnvSession": "environments.base",
     "Environment": "environments.base",
     "FunReasonError": "errors",
+    "Limits": "models.ledger",
+    "Retries": "models.client",
+    "ReviewDecision": "schemas.review",
+    "ReviewRequest": "schemas.review",
     "SynthesisContext": "config",
     "ToolCall": "schemas.tools",
     "ToolGraph": "schemas.tools",

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from funreason_agents.schemas.review import ReviewPoint
+from funreason_agents.schemas.tasks import HardTurnKind
 from funreason_agents.schemas.trajectory import MatchMode
 
 
@@ -24,8 +26,30 @@ class SynthesisContext(BaseModel):
     critic_rounds: int = Field(
         3, ge=1, le=10, description="Attempts of the reasoner per turn, the first included."
     )
+    samples_per_round: int = Field(
+        1, ge=1, le=32, description="Independent attempts of the reasoner per round, in parallel."
+    )
     query_rounds: int = Field(
         3, ge=1, le=10, description="Queries written per turn until the query gate lets one pass."
+    )
+    judge_queries: bool = Field(
+        False, description="Ask a model whether a query is natural; it can only reject."
+    )
+    hard_turns: dict[HardTurnKind, float] = Field(
+        default_factory=dict,
+        description="Share of turns of each hard kind, such as 0.1; the rest is plain.",
+    )
+    filler_chars: int = Field(
+        6000, ge=500, le=400_000, description="Long context: characters of unrelated text."
+    )
+    distractors: int = Field(
+        12, ge=0, le=64, description="Long context: tools offered that nothing needs."
+    )
+    reference_rate: float = Field(
+        0.2, ge=0, le=1, description="How often a value said before is only referred to."
+    )
+    languages: tuple[str, ...] = Field(
+        ("English",), min_length=1, description="Languages that queries are written in, by draw."
     )
     lookup_rate: float = Field(
         0.7, ge=0, le=1, description="How often a value is fetched by a call, if one can fetch it."
@@ -36,7 +60,20 @@ class SynthesisContext(BaseModel):
     match_mode: MatchMode = Field(
         "exact", description="How calls are compared: call by call, or by outcome (BFCL's rule)."
     )
+    review: tuple[ReviewPoint, ...] = Field(
+        (), description="Where a person is asked: at each written query, at each verified turn."
+    )
     read_only: bool = Field(False, description="Walk only over tools that do not change the state.")
+
+    @model_validator(mode="after")
+    def _check_shares(self) -> Self:
+        shares = self.hard_turns.values()
+        if any(share < 0 for share in shares) or sum(shares) > 1 + 1e-9:
+            msg = (
+                f"the shares of hard_turns must be positive and sum to 1 at most: {self.hard_turns}"
+            )
+            raise ValueError(msg)
+        return self
 
     @classmethod
     def resolve(cls, value: object) -> Self:

@@ -9,6 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
+
+OutputFault = Literal[
+    "empty",
+    "truncated",
+    "content_filter",
+    "refused",
+    "malformed",
+    "wrong_schema",
+    "too_long",
+    "too_many_calls",
+    "context_too_long",
+]
+"""What is wrong with an answer: `malformed` is no JSON, `context_too_long` an answer refused."""
 
 
 class FunReasonError(Exception):
@@ -36,11 +50,53 @@ class ReplayMismatchError(EnvError):
 
 
 class ModelError(FunReasonError):
-    """A model call failed. The only kind of error that is worth retrying."""
+    """A model call failed."""
+
+
+class TransientModelError(ModelError):
+    """The provider could not answer now, however often it was asked; later it may."""
+
+    def __init__(
+        self, message: str, retry_after: float | None = None, *, overloaded: bool = False
+    ) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        """Seconds that the provider asked to be left alone for."""
+        self.overloaded = overloaded
+        """It had too much to do, so that it should be sent less at once."""
+
+
+class PermanentModelError(ModelError):
+    """The provider refused a request in a way that asking again will not change."""
+
+    def __init__(self, message: str, status: int | None = None, *, stops_run: bool = False) -> None:
+        super().__init__(message)
+        self.status = status
+        """HTTP status of the refusal."""
+        self.stops_run = stops_run
+        """It would refuse every request: the key, the model's name or the account is at fault."""
 
 
 class ModelOutputError(ModelError):
-    """A model answered, but not in the asked form, even after repairs."""
+    """A model answered, but not with what was asked for. An outcome of a turn, not a breakdown."""
+
+    def __init__(self, message: str, kind: OutputFault = "malformed") -> None:
+        super().__init__(message)
+        self.kind: OutputFault = kind
+
+
+class BudgetExceededError(FunReasonError):
+    """A limit was reached, so a model call was not made."""
+
+    def __init__(self, message: str, limit: str, scope: Literal["run", "trajectory"]) -> None:
+        super().__init__(message)
+        self.limit = limit
+        """Which field of `Limits`."""
+        self.scope: Literal["run", "trajectory"] = scope
+
+
+class StoppedError(FunReasonError):
+    """The run is stopping, so a model call that was waiting its turn was given up."""
 
 
 class VerificationError(FunReasonError):

@@ -1,4 +1,7 @@
-"""Records on disk while a run goes on: in the order of their index, none twice, none missing."""
+"""Records on disk while a run goes on: in the order of their index, none missing, none twice.
+
+What says nearly the same as a record before it is left out too: see `curation.near_duplicates`.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,14 @@ from typing import Any, Self
 
 from langgraph.types import StateSnapshot
 
+from funreason_agents.curation.near_duplicates import NearDuplicates, make_shingles
 from funreason_agents.environments.base import Environment
 from funreason_agents.errors import ExportError
 from funreason_agents.export.records import to_record
 from funreason_agents.export.writer import to_lines
 from funreason_agents.run_directory import RunDirectory
 from funreason_agents.schemas.base import content_hash
+from funreason_agents.schemas.record import TrainingRecord
 from funreason_agents.schemas.trajectory import Trajectory, calls_of
 
 
@@ -25,9 +30,12 @@ class LogEntry:
     """An accepted trajectory, ready to be written."""
 
     signature: str
-    """Hash of its calls: of several trajectories with the same calls, only the first is kept."""
+    """Hash of its calls, and of requests without one: of several trajectories with the same, only
+    the first is kept."""
     lines: tuple[bytes, bytes]
     """Its lines in `records.jsonl` and `provenance.jsonl`."""
+    shingles: frozenset[int] = frozenset()
+    """What its user says: of several trajectories that say nearly the same, the first is kept."""
 
 
 def make_entry(
@@ -53,9 +61,22 @@ def make_entry(
         "checkpoint_id": state.config["configurable"].get("checkpoint_id"),
         "finished_at": state.created_at,
     }
+    said = list(_user_messages(record))
     calls: list[Any] = [[call.name, call.arguments] for call in calls_of(record.messages)]
+    # Where nothing was called, the request itself is what one record has and another has not.
+    unanswered = [
+        text for text, turn in zip(said, record.certificate.turns, strict=True) if not turn.calls
+    ]
     lines = (to_lines([record.to_json()]).encode(), to_lines([provenance]).encode())
-    return LogEntry(content_hash(calls, 32), lines)
+    return LogEntry(content_hash([calls, unanswered], 32), lines, make_shingles(said))
+
+
+def _user_messages(record: TrainingRecord) -> Iterator[str]:
+    """Yield what the user says, without the text that only makes a context long."""
+    said = [message.content for message in record.messages if message.role == "user"]
+    for text, turn in zip(said, record.certificate.turns, strict=True):
+        filler = turn.hard.filler if turn.hard else ""
+        yield text.replace(filler, " ") if filler else text
 
 
 class RecordLog:
@@ -73,10 +94,13 @@ class RecordLog:
         self._waiting: dict[int, LogEntry | None] = {}
         self._next = 0
         self._seen: set[str] = set()
+        self._said = NearDuplicates()
         self._held = 0
         self._in_place = False
         self.duplicates = 0
         """Accepted trajectories left out, because an earlier one has the same calls."""
+        self.near_duplicates = 0
+        """Accepted trajectories left out, because an earlier one's user says nearly the same."""
 
     def __enter__(self) -> Self:
         """Begin both files anew, beside the old ones."""
@@ -124,9 +148,12 @@ class RecordLog:
         entry = self._waiting[index]
         if entry is not None and entry.signature in self._seen:
             self.duplicates += 1
+        elif entry is not None and self._said.find(entry.shingles) is not None:
+            self.near_duplicates += 1
         elif entry is not None:
             self._append(entry.lines)
             self._seen.add(entry.signature)
+            self._said.add(entry.shingles)
         del self._waiting[index]
 
     def _append(self, lines: tuple[bytes, bytes]) -> None:

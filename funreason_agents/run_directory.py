@@ -16,11 +16,12 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 from funreason_agents.errors import ConfigurationError, ExportError
 from funreason_agents.export.writer import write_text
 
-CHECKPOINTS, RECORDS, PROVENANCE, MANIFEST = (
+CHECKPOINTS, RECORDS, PROVENANCE, MANIFEST, LEDGER = (
     "checkpoints.sqlite",
     "records.jsonl",
     "provenance.jsonl",
     "run.json",
+    "ledger.jsonl",
 )
 
 
@@ -33,6 +34,7 @@ class RunDirectory:
         self.records = self.path / RECORDS
         self.provenance = self.path / PROVENANCE
         self.manifest = self.path / MANIFEST
+        self.ledger = self.path / LEDGER
 
     def read_manifest(self) -> dict[str, Any] | None:
         """Return `run.json`, or None if there is none.
@@ -60,6 +62,25 @@ class RunDirectory:
     def write_manifest(self, manifest: dict[str, Any]) -> None:
         """Replace `run.json`."""
         write_text(self.manifest, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+
+    def begin(self, manifest: dict[str, Any]) -> None:
+        """Say whose directory this is, before anything else is in it.
+
+        Raises:
+            ConfigurationError: it holds records of a larger run.
+        """
+        before = self.read_manifest()
+        if before is None:
+            self.write_manifest({**manifest, "status": "running"})
+            return
+        planned = before.get("num_trajectories", 0)
+        if _size(self.records) and planned > manifest["num_trajectories"]:
+            msg = (
+                f"{str(self.path)!r} holds records of a run of {planned} trajectories; "
+                f"{manifest['num_trajectories']} would drop some of them. Ask for {planned} or "
+                "more, or choose another --out"
+            )
+            raise ConfigurationError(msg)
 
     @contextmanager
     def claim(self, run: dict[str, Any]) -> Iterator[None]:

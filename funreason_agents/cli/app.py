@@ -6,15 +6,25 @@ import os
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from funreason_agents.cli import options
 
 if TYPE_CHECKING:
     from funreason_agents.environments.base import Environment
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C or SIGTERM."""
+ReviewOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="query|turn",
+        help="Have a person judge each written query, or each verified turn, or (given twice) "
+        "both: trajectories then wait for `funreason review DIR`.",
+    ),
+]
 
 app = typer.Typer(
     name="funreason",
@@ -26,38 +36,10 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-EnvironmentArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="ENV",
-        help="path/to/file.py:Name or package.module:Name. Name is a class, a list of LangChain "
-        "tools, a factory (seed) -> ToolSession, or an Environment.",
-    ),
-]
-RunArgument = Annotated[Path, typer.Argument(metavar="DIR", help="Directory of a run.")]
-TimeoutOption = Annotated[
-    float, typer.Option(help="Seconds one tool call may take before its worker is ended.", min=0.1)
-]
-ModelOption = Annotated[
-    str,
-    typer.Option(
-        help="offline (rule-based: no key, no GPU), openai:NAME (OpenAI, or your own server with "
-        "--base-url), or provider:NAME (anything LangChain knows)."
-    ),
-]
-SideEffectsOption = Annotated[
-    bool,
-    typer.Option(
-        "--allow-side-effects",
-        help="Accept an environment whose state cannot be dumped or reset. Tools are executed "
-        "for real, many times.",
-    ),
-]
-
 
 @app.command()
 def explore(
-    environment: EnvironmentArgument,
+    environment: options.EnvironmentArgument,
     walks: Annotated[
         int,
         typer.Option(help="Also make this many walks and compare them with random ones.", min=0),
@@ -66,8 +48,8 @@ def explore(
     draw: Annotated[
         Path | None, typer.Option(help="Write the tool graph here: .mmd (Mermaid) or .json.")
     ] = None,
-    tool_timeout: TimeoutOption = 30.0,
-    allow_side_effects: SideEffectsOption = False,
+    tool_timeout: options.TimeoutOption = 30.0,
+    allow_side_effects: options.SideEffectsOption = False,
 ) -> None:
     """Find out what each tool needs first, and show the tool graph."""
     from funreason_agents.cli.inspect import explore_environment  # noqa: PLC0415
@@ -78,9 +60,9 @@ def explore(
 
 @app.command()
 def doctor(
-    environment: EnvironmentArgument,
-    tool_timeout: TimeoutOption = 30.0,
-    allow_side_effects: SideEffectsOption = False,
+    environment: options.EnvironmentArgument,
+    tool_timeout: options.TimeoutOption = 30.0,
+    allow_side_effects: options.SideEffectsOption = False,
 ) -> None:
     """Check an environment: schemas, state, determinism, side effects, unreachable tools.
 
@@ -96,57 +78,51 @@ def doctor(
 
 @app.command()
 def synthesize(
-    environment: EnvironmentArgument,
-    out: Annotated[
-        Path, typer.Option(help="Directory for checkpoints, records, provenance and manifest.")
-    ],
-    num_trajectories: Annotated[
-        int, typer.Option("--num-trajectories", "-n", help="Planned trajectories.", min=1)
-    ] = 20,
+    environment: options.EnvironmentArgument,
+    out: options.OutOption,
+    num_trajectories: options.NumberOption = 20,
     turns: Annotated[int, typer.Option(help="Turns per trajectory.", min=1, max=64)] = 3,
     seed: Annotated[int, typer.Option(help="Seed of the run: same seed, same records.")] = 0,
-    model: ModelOption = "offline",
-    base_url: Annotated[
-        str | None,
-        typer.Option(
-            help="Address of an OpenAI-compatible server, such as http://127.0.0.1:8000/v1 (vLLM)."
-        ),
-    ] = None,
-    max_concurrency: Annotated[
-        int, typer.Option(help="Trajectories made at once.", min=1, max=512)
-    ] = 4,
-    critic_rounds: Annotated[
-        int, typer.Option(help="Attempts per turn, corrected by the critic.", min=1, max=10)
-    ] = 3,
-    match_mode: Annotated[
-        str, typer.Option(help="exact (call by call) or outcome (BFCL's rule).")
-    ] = "exact",
-    read_only: Annotated[
-        bool, typer.Option("--read-only", help="Walk only over tools that change nothing.")
-    ] = False,
-    tool_timeout: TimeoutOption = 30.0,
-    allow_side_effects: SideEffectsOption = False,
+    model: options.ModelOption = "offline",
+    base_url: options.BaseUrlOption = None,
+    max_concurrency: options.ConcurrencyOption = 4,
+    critic_rounds: options.RoundsOption = 3,
+    match_mode: options.MatchOption = "exact",
+    read_only: options.ReadOnlyOption = False,
+    hard_turns: options.HardTurnsOption = None,
+    role_model: options.RoleModelOption = None,
+    set_: options.SetOption = None,
+    tool_timeout: options.TimeoutOption = 30.0,
+    allow_side_effects: options.SideEffectsOption = False,
+    review: ReviewOption = None,
+    prices: options.PricesOption = None,
+    dry_run: options.DryRunOption = False,
+    max_tokens: options.MaxTokens = None,
+    max_usd: options.MaxUsd = None,
+    max_calls: options.MaxCalls = None,
+    deadline: options.Deadline = None,
+    trajectory_max_tokens: options.TrajectoryMaxTokens = None,
+    trajectory_max_usd: options.TrajectoryMaxUsd = None,
+    trajectory_max_calls: options.TrajectoryMaxCalls = None,
+    trajectory_deadline: options.TrajectoryDeadline = None,
 ) -> None:
     """Make verified trajectories. Run the same line again to go on where it stopped.
 
-    Leaves in DIR: records.jsonl (verified records), provenance.jsonl, run.json (counts and
-    reasons of rejections) and checkpoints.sqlite (every thread, to resume, fork or inspect).
+    Leaves in DIR: records.jsonl (verified records), provenance.jsonl, run.json (counts, costs and
+    reasons of rejections), ledger.jsonl (a line for each model call) and checkpoints.sqlite (every
+    thread, to resume, fork or inspect).
 
-    Exit status: 0 if records were made and nothing failed; 1 if nothing was accepted or something
-    failed; 2 if the line cannot be run as it is; 130 after Ctrl-C, which lets each trajectory
-    reach its next checkpoint (a second Ctrl-C does not wait).
+    A limit of the run stops it cleanly: the same line with a higher limit goes on. A limit of a
+    trajectory fails that trajectory. What earlier runs in DIR spent counts.
+
+    Exit status: 0 if records were made and nothing failed; 1 if nothing was accepted, something
+    failed, or a limit was reached; 2 if the line cannot be run as it is; 130 after Ctrl-C, which
+    lets each trajectory reach its next checkpoint (a second Ctrl-C does not wait).
     """
     from funreason_agents.cli.run import run_synthesis  # noqa: PLC0415
 
-    loaded = _load(environment, tool_timeout, allow_side_effects)
-    knobs = {
-        "turns": turns,
-        "critic_rounds": critic_rounds,
-        "match_mode": match_mode,
-        "read_only": read_only,
-    }
     status = run_synthesis(
-        loaded,
+        _load(environment, tool_timeout, allow_side_effects),
         target=environment,
         out=out,
         num_trajectories=num_trajectories,
@@ -154,19 +130,116 @@ def synthesize(
         model=model,
         base_url=base_url,
         max_concurrency=max_concurrency,
-        knobs=knobs,
+        knobs={
+            "turns": turns,
+            "critic_rounds": critic_rounds,
+            "match_mode": match_mode,
+            "read_only": read_only,
+            "review": tuple(review or ()),
+            "hard_turns": options.parse_hard_turns(hard_turns),
+            **options.parse_knobs(set_),
+        },
+        role_models=options.parse_pairs("--role-model", role_model),
+        limits=_name_limits(
+            (max_tokens, max_usd, max_calls, deadline),
+            (trajectory_max_tokens, trajectory_max_usd, trajectory_max_calls, trajectory_deadline),
+        ),
+        prices=prices,
+        dry_run=dry_run,
+    )
+    raise typer.Exit(status)
+
+
+def _name_limits(run: tuple[float | None, ...], each: tuple[float | None, ...]) -> dict[str, Any]:
+    """Return limits of the run and of each trajectory as fields of `Limits`."""
+    names = ("max_tokens", "max_usd", "max_calls", "deadline")
+    named = dict(zip(names, run, strict=True))
+    return named | {f"trajectory_{n}": value for n, value in zip(names, each, strict=True)}
+
+
+@app.command()
+def review(
+    directory: options.RunArgument,
+    environment: Annotated[
+        str | None,
+        typer.Option(metavar="ENV", help="Where edits are executed; default: as in run.json."),
+    ] = None,
+    decisions: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Take decisions from here, one JSON object a line, and ask nobody.",
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Most requests to answer now; the rest waits.", min=1)
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="As given to synthesize; needed unless that was offline.")
+    ] = None,
+    role_model: options.RoleModelOption = None,
+    base_url: options.BaseUrlOption = None,
+    max_concurrency: options.ConcurrencyOption = 4,
+    tool_timeout: options.TimeoutOption = 30.0,
+    allow_side_effects: options.SideEffectsOption = False,
+    prices: options.PricesOption = None,
+    max_tokens: options.MaxTokens = None,
+    max_usd: options.MaxUsd = None,
+    max_calls: options.MaxCalls = None,
+) -> None:
+    """Judge what a run made with --review waits for, and finish the run.
+
+    First, what does not wait for you is run to its end. Then each request is shown, in the order
+    of the trajectories: the query, its calls with their results, the reply. Accept it, edit the
+    query, the arguments of a call or the reply, or reject it with a reason: another target is
+    then drawn. An edit is executed and verified again. If a check fails, it is named and you are
+    asked again; if all pass, the result is shown, for further edits or to accept. Edits are kept
+    in the record, and `funreason export --format preference` makes pairs of them.
+
+    Ctrl-C, or q, stops: what was answered is kept, and the same line goes on.
+
+    A line of --decisions answers the next request, or with "index" the next one of that
+    trajectory:
+
+    {"action": "accept"}
+
+    {"index": 3, "action": "reject", "reason": "nobody says that"}
+
+    {"index": 3, "action": "edit_query", "query": "..."}
+
+    {"index": 3, "action": "edit_call", "call": 0, "arguments": {"city": "Ulm"}}
+
+    {"index": 3, "action": "edit_reply", "reply": "..."}
+
+    Exit status: 0 if nothing failed, even if some still wait; else as for synthesize.
+    """
+    from funreason_agents.cli.review import review_run  # noqa: PLC0415
+
+    status = review_run(
+        directory,
+        load=lambda target: _load(target, tool_timeout, allow_side_effects),
+        target=environment,
+        decisions=decisions,
+        limit=limit,
+        model=model,
+        role_models=options.parse_pairs("--role-model", role_model),
+        base_url=base_url,
+        prices=prices,
+        max_concurrency=max_concurrency,
+        limits={"max_tokens": max_tokens, "max_usd": max_usd, "max_calls": max_calls},
     )
     raise typer.Exit(status)
 
 
 @app.command()
 def export(
-    directory: RunArgument,
+    directory: options.RunArgument,
     out: Annotated[Path, typer.Option(help="Directory for the rows.")],
     format: Annotated[
         str,
         typer.Option(
-            help="trl (messages + tools), trl-steps (one row per assistant message), or records."
+            help="trl (messages + tools), trl-steps (one row per assistant message), preference "
+            "(one row per message edited in a review), or records."
         ),
     ] = "trl",
     heldout: Annotated[
@@ -185,12 +258,12 @@ def export(
 
 @app.command()
 def verify(
-    directory: RunArgument,
+    directory: options.RunArgument,
     environment: Annotated[
         str | None, typer.Option(metavar="ENV", help="Where to replay; default: as in run.json.")
     ] = None,
-    tool_timeout: TimeoutOption = 30.0,
-    allow_side_effects: SideEffectsOption = False,
+    tool_timeout: options.TimeoutOption = 30.0,
+    allow_side_effects: options.SideEffectsOption = False,
 ) -> None:
     """Replay every record in a fresh session and run all checks on it again.
 
@@ -207,7 +280,7 @@ def verify(
 
 @app.command()
 def show(
-    directory: RunArgument,
+    directory: options.RunArgument,
     which: Annotated[
         str | None,
         typer.Argument(metavar="[N|REASON]", help="Number of a record, or a reason of rejection."),

@@ -11,23 +11,28 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from funreason_agents.cli.console import console
+from funreason_agents.cli.dry_run import estimate_run, print_estimate
 from funreason_agents.config import SynthesisContext
 from funreason_agents.environments.base import Environment
 from funreason_agents.errors import ConfigurationError
 from funreason_agents.export.writer import read_records, write_records, write_text
-from funreason_agents.models.factory import load_model
+from funreason_agents.models.factory import load_model, load_models, model_id
+from funreason_agents.models.ledger import Ledger, Limits
+from funreason_agents.models.prices import load_prices
+from funreason_agents.run_job import Run
 from funreason_agents.run_statistics import RunStatistics
-from funreason_agents.synthesis import Run, synthesize
+from funreason_agents.synthesis import synthesize
 from funreason_agents.tool_graph.build import tool_graph_of
 
+Options = TypeVar("Options", bound=BaseModel)
 INTERRUPTED = 130
 LINE_EVERY = 30.0
 """Seconds between two lines of progress where there is no terminal."""
@@ -40,28 +45,29 @@ def run_synthesis(
     out: Path,
     num_trajectories: int,
     knobs: dict[str, Any],
+    limits: dict[str, Any],
+    prices: Path | None = None,
+    dry_run: bool = False,
     model: str = "offline",
+    role_models: dict[str, str] | None = None,
     base_url: str | None = None,
     **options: Any,
 ) -> int:
-    """Make the trajectories under a progress bar, then print a summary.
+    """Make the trajectories under a progress bar, then print a summary; or only estimate.
 
     Returns:
         The exit status, as `funreason synthesize --help` tells it.
 
     Raises:
-        ConfigurationError: a knob is out of bounds.
+        ConfigurationError: a knob or a limit is out of bounds, or a price is missing.
         FunReasonError: the run cannot be started.
     """
-    try:
-        context = SynthesisContext(**knobs)
-    except ValidationError as exc:
-        first = exc.errors()[0]
-        msg = f"--{str(first['loc'][0]).replace('_', '-')}: {first['msg']}"
-        raise ConfigurationError(msg) from exc
-    # Before anything that takes time: the model's name may be wrong.
+    context, budget = read_options(SynthesisContext, knobs), read_options(Limits, limits)
+    # Before anything that takes time: the model's name may be wrong, or its price missing.
     chat_model = load_model(model, base_url=base_url)
-    with _terminable():
+    roles = load_models(chat_model, role_models, base_url=base_url)
+    Ledger(load_prices(prices), budget).require_prices(roles.ids.values())
+    with terminable():
         with console.status(f"Probing the tools of {environment.id} ..."):
             graph = tool_graph_of(environment)
         for name, reason in graph.unreachable.items():
@@ -70,25 +76,62 @@ def run_synthesis(
             console.print(
                 "Name values that they accept: in the docstring (such as 'a'), schema or state."
             )
+        if dry_run:
+            estimate = estimate_run(
+                environment,
+                model=model_id(chat_model),
+                prices=load_prices(prices),
+                out=out,
+                num_trajectories=num_trajectories,
+                context=context,
+                seed=options.get("seed", 0),
+                max_concurrency=options.get("max_concurrency", 1),
+            )
+            print_estimate(estimate)
+            return 0
         with _progress(num_trajectories) as advance:
             run = synthesize(
                 environment=environment,
                 num_trajectories=num_trajectories,
                 out=out,
                 model=chat_model,
+                models=role_models,
+                base_url=base_url,
                 context=context,
                 target=target,
+                limits=budget,
+                prices=prices,
                 progress=advance,
                 **options,
             )
+    return finish(run)
+
+
+def finish(run: Run) -> int:
+    """Print what a run came to, and return its exit status."""
     _summarise(run)
     if run.interrupted:
         return INTERRUPTED
-    return 0 if run.accepted and not run.failed and not run.stopped_early else 1
+    made = run.accepted or run.waiting
+    return 0 if made and not run.failed and not run.stopped_early else 1
+
+
+def read_options(form: type[Options], given: dict[str, Any]) -> Options:
+    """Return options as their form has them.
+
+    Raises:
+        ConfigurationError: one is out of bounds.
+    """
+    try:
+        return form(**given)
+    except ValidationError as exc:
+        first = exc.errors()[0]
+        msg = f"--{str(first['loc'][0]).replace('_', '-')}: {first['msg']}"
+        raise ConfigurationError(msg) from exc
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
+def terminable() -> Iterator[None]:
     """Let a polite kill end the run as cleanly as Ctrl-C does."""
     before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
@@ -135,6 +178,7 @@ def _counts(statistics: RunStatistics) -> str:
     return (
         f"[green]{statistics.accepted} accepted[/], [yellow]{statistics.rejected} rejected[/], "
         f"[red]{statistics.failed} failed[/], yield {statistics.trajectory_yield:.0%}"
+        + (f", {statistics.waiting} wait for review" if statistics.waiting else "")
     )
 
 
@@ -149,23 +193,36 @@ def _summarise(run: Run) -> None:
         f"Yield: {stats.trajectory_yield:.0%} of trajectories, "
         f"{stats.turn_yield:.0%} of drawn turns."
     )
-    if stats.duplicates:
+    if stats.records < stats.accepted:
         console.print(
-            f"{stats.accepted - stats.duplicates} records: {stats.duplicates} left out, because an "
-            "earlier one has the same calls."
+            f"{stats.records} records. Left out: {stats.duplicates} with the same calls as an "
+            f"earlier one, {stats.near_duplicates} in which the user says nearly the same."
         )
-    corrected = sum(count for number, count in stats.rounds.items() if number > 1)
-    if corrected:
-        console.print(f"Turns accepted after the critic corrected an attempt: {corrected}.")
+    if set(stats.kinds) - {"plain"}:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(stats.kinds.items()))
+        console.print(f"Turns by kind: {kinds}.")
+    if len(stats.rounds_reached) > 1:
+        passed = ", ".join(
+            f"{stats.rounds[number]} of {reached} in round {number}"
+            for number, reached in sorted(stats.rounds_reached.items())
+        )
+        console.print(f"Attempts accepted: {passed}.")
     _print_counts("Why drawn turns were rejected (another target was then drawn)", stats.rejections)
     _print_counts("What failed", stats.errors)
     for failure in () if run.stopped_early else stats.failures[:3]:
         console.print(f"  trajectory {failure.index}: {escape(failure.message)}")
     if run.stopped_early:
-        console.print(f"[red]Given up:[/] {escape(run.stopped_early)}")
+        console.print(f"[red]Stopped:[/] {escape(run.stopped_early)}")
+    _print_cost(run)
     if run.interrupted or stats.failed:
         console.print("Run the same line again: it goes on where this one stopped.")
     directory = run.directory
+    if stats.waiting:
+        folder = shlex.quote(str(directory.path))
+        console.print(
+            f"[bold]{stats.waiting} of {stats.planned} wait for review.[/] Go on with them:  "
+            f"{_command()} review {folder}"
+        )
     console.print(f"\n  records     {directory.records}")
     console.print(f"  manifest    {directory.manifest}")
     console.print(f"  checkpoints {directory.checkpoints}")
@@ -177,6 +234,24 @@ def _summarise(run: Run) -> None:
     elif stats.rejected:
         folder = shlex.quote(str(directory.path))
         console.print(f"\nNothing was accepted. Next:  {_command()} show {folder} --rejected")
+
+
+def _print_cost(run: Run) -> None:
+    total, each = run.cost["total"], run.cost["per_accepted_trajectory"]
+    if not total["calls"]:
+        return
+    usd = "price not given" if total["usd"] is None else f"{total['usd']:.4f} US dollars"
+    counted = " (estimated)" if total["estimated"] else ""
+    console.print(
+        f"Model calls: {total['calls']}, {total['tokens']} tokens{counted}, {usd}.", end=" "
+    )
+    if each["calls"] is None:
+        console.print("None led to an accepted trajectory.")
+        return
+    usd = "" if each["usd"] is None else f", {each['usd']:.4f} US dollars"
+    console.print(
+        f"Per accepted trajectory: {each['calls']:.1f} calls, {each['tokens']:.0f} tokens{usd}."
+    )
 
 
 def _command() -> str:

@@ -21,6 +21,7 @@ from funreason_agents.graphs.supervisor import create_supervisor
 from funreason_agents.run_directory import RunDirectory, database_error
 from funreason_agents.schemas.base import content_hash
 from funreason_agents.schemas.record import TrainingRecord
+from funreason_agents.schemas.tasks import HardTurn
 from funreason_agents.schemas.tools import ExecutedCall, ToolSpec
 from funreason_agents.schemas.trajectory import Check, Message, RejectedTurn
 from funreason_agents.seeding import make_thread_id
@@ -65,7 +66,8 @@ def _print_manifest(manifest: dict[str, Any]) -> None:
         f"[bold]{escape(run['environment'])}[/], seed {run['seed']}, model {escape(models)}: "
         f"{manifest['status']}; {counts['accepted']} of {counts['planned']} accepted, "
         f"{counts['rejected']} rejected, {counts['failed']} failed, "
-        f"{counts['duplicates']} duplicates left out"
+        f"{counts['duplicates'] + counts.get('near_duplicates', 0)} duplicates left out"
+        + (f", {counts['waiting']} wait for review" if counts.get("waiting") else "")
     )
     for failure in manifest.get("failures", [])[:3]:
         said = f"{failure['error']}: {failure['message']}"
@@ -97,19 +99,27 @@ def _print_record(record: TrainingRecord) -> None:
         f"{record.certificate.environment_seed}, trajectory {made.index}"
     )
     for number, messages in enumerate(split_turns(record.messages)):
+        certified = record.certificate.turns[number]
+        aim = f"target {certified.target}" if certified.target else "nothing to call"
         console.rule(
-            f"turn {number + 1}: target {made.targets[number]}, round {made.rounds[number]}"
+            f"turn {number + 1}: {_kind(certified.hard)}{aim}, round {made.rounds[number]}"
         )
         for message in messages:
             _print_message(message)
         console.print(_checks_line(record.checks[number]))
 
 
+def _kind(hard: HardTurn | None) -> str:
+    if hard is None:
+        return ""
+    held_out = f" ({hard.function} not offered)" if hard.function and hard.part == 1 else ""
+    return f"{hard.kind.replace('_', ' ')}{held_out}, "
+
+
 def _print_message(message: Message) -> None:
     if message.role == "user":
-        console.print(
-            Panel(escape(message.content), title="user", title_align="left"), soft_wrap=False
-        )
+        said = escape(_shorten(message.content, 1500))
+        console.print(Panel(said, title="user", title_align="left"), soft_wrap=False)
         return
     if message.role == "tool":
         mark = "[red]refused[/]" if message.is_error else "[dim]result[/]"
@@ -190,7 +200,7 @@ def _nowhere(manifest: dict[str, Any]) -> Environment:
 def _print_rejected(index: int, rejected: RejectedTurn) -> None:
     console.rule(
         f"trajectory {index}, turn {rejected.turn + 1}, draw {rejected.turn_attempt}: "
-        f"{rejected.target}"
+        f"{'' if rejected.kind == 'plain' else rejected.kind + ', '}{rejected.target}"
     )
     console.print(f"[red]{rejected.stage}: {rejected.reason}[/]")
     if rejected.query:

@@ -15,12 +15,16 @@ from typing import Any, Protocol
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, best_match
 
+from funreason_agents.environments.states import hash_state
 from funreason_agents.errors import ConfigurationError, EnvError, ReplayMismatchError, boundary
 from funreason_agents.schemas.base import canonical_json, content_hash
 from funreason_agents.schemas.tools import ToolCall, ToolResult, ToolSpec
 
 REBUILDS = 3
 """How often one operation rebuilds its session, when other sessions keep ending its process."""
+
+REMEMBERED = 10_000
+"""Valid calls that an environment remembers before it begins anew."""
 
 
 class BackendLostError(EnvError):
@@ -97,7 +101,7 @@ class EnvSession:
         if self._hash is None:
             self._state = self._guarded(lambda backend: backend.dump_state(), "dump the state")
             with boundary(EnvError, "hash the state; `dump_state` must return JSON"):
-                self._hash = content_hash(self._state)
+                self._hash = hash_state(self._state)
         return self._state
 
     def state_hash(self) -> str:
@@ -160,7 +164,7 @@ class EnvSession:
         self._backend = self._environment.open_backend(self.seed)
         for call in self.calls:
             self._backend.call(call.name, copy.deepcopy(call.arguments))
-        if self._hash is not None and content_hash(self._backend.dump_state()) != self._hash:
+        if self._hash is not None and hash_state(self._backend.dump_state()) != self._hash:
             msg = (
                 f"environment {self._environment.id!r}: it had to be opened again, and replaying "
                 f"{len(self.calls)} calls from seed {self.seed} gave another state hash"
@@ -191,6 +195,8 @@ class Environment:
         self.tools_hash = content_hash([tool.to_json() for tool in self.tools])
         self._open_backend = open_backend
         self._validators = {tool.name: _make_validator(tool) for tool in self.tools}
+        self._valid: set[tuple[str, bytes]] = set()
+        """Calls that were found valid: each is made again when it is minimised and replayed."""
         if len(self._validators) != len(self.tools):
             names = [tool.name for tool in self.tools]
             twice = sorted({name for name in names if names.count(name) > 1})
@@ -228,11 +234,16 @@ class Environment:
         if validator is None:
             return f"unknown tool {call.name!r}"
         try:
-            canonical_json(call.arguments).encode()
+            key = (call.name, canonical_json(call.arguments).encode())
         except (TypeError, ValueError) as exc:
             return f"invalid arguments: they are not JSON ({exc})"
+        if key in self._valid:
+            return None
         error = best_match(validator.iter_errors(call.arguments))
         if error is None:
+            if len(self._valid) >= REMEMBERED:
+                self._valid.clear()
+            self._valid.add(key)
             return None
         where = "/".join(str(part) for part in error.absolute_path)
         return f"invalid arguments{f' at {where}' if where else ''}: {error.message}"

@@ -38,9 +38,10 @@ def to_plan(calls: Sequence[ExecutedCall]) -> list[PlannedCall]:
 def execute(session: EnvSession, call: PlannedCall, call_id: str) -> ExecutedCall:
     """Execute one planned call whose outputs are already filled in."""
     before = session.state_hash()
-    result = session.call(ToolCall(id=call_id, name=call.name, arguments=call.arguments))
+    made = ToolCall(id=call_id, name=call.name, arguments=call.arguments)
+    result = session.call(made)
     return ExecutedCall(
-        call=ToolCall(id=call_id, name=call.name, arguments=call.arguments),
+        call=made,
         result=result,
         state_before=before,
         state_after=session.state_hash(),

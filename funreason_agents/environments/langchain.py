@@ -11,8 +11,9 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from funreason_agents.environments.base import Environment
-from funreason_agents.environments.python import run_tool, to_plain_json
+from funreason_agents.environments.python import run_tool
 from funreason_agents.environments.signatures import Signature, read_signature
+from funreason_agents.environments.states import copy_state, dump
 from funreason_agents.errors import ConfigurationError, EnvError, boundary
 from funreason_agents.schemas.tools import ToolSpec
 
@@ -57,7 +58,7 @@ class ToolSessionBackend:
     def dump_state(self) -> Any:
         """Return the session's state; `None` for stateless tools."""
         dump_state = self._session.dump_state
-        return None if dump_state is None else to_plain_json(dump_state())
+        return None if dump_state is None else dump(dump_state())
 
     def load_state(self, state: Any) -> bool:
         """Load `state` if the session can; stateless tools have nothing to load."""
@@ -65,7 +66,7 @@ class ToolSessionBackend:
             return True
         if self._session.load_state is None:
             return False
-        self._session.load_state(to_plain_json(state))
+        self._session.load_state(copy_state(state))
         return True
 
     def close(self) -> None:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
-import json
 import random
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from funreason_agents.environments.base import Environment
 from funreason_agents.environments.signatures import Signature, read_signature
+from funreason_agents.environments.states import copy_state, dump, to_plain_json
 from funreason_agents.errors import ConfigurationError, EnvError, boundary
 
 RESERVED = frozenset({"reset", "dump_state", "load_state", "get_reward"})
@@ -38,17 +38,17 @@ class ClassBackend:
     def dump_state(self) -> Any:
         """Return `dump_state()` of the instance, or else its attributes."""
         if hasattr(self._instance, "dump_state"):
-            return to_plain_json(self._instance.dump_state())
+            return dump(self._instance.dump_state())
         if self._allow_side_effects:
             return None
         attributes = vars(self._instance).items()
-        return to_plain_json({name: _dump_attribute(value) for name, value in attributes})
+        return dump({name: _dump_attribute(value) for name, value in attributes})
 
     def load_state(self, state: Any) -> bool:
         """Load `state` if the class can; `False` means: replay instead."""
         if not (hasattr(self._instance, "load_state") and hasattr(self._instance, "dump_state")):
             return False
-        self._instance.load_state(to_plain_json(state))
+        self._instance.load_state(copy_state(state))
         return True
 
     def close(self) -> None:
@@ -107,25 +107,6 @@ def run_tool(function: Callable[[], Any]) -> tuple[Any, bool]:
         return {"error": _describe_error(exc)}, True
     with boundary(EnvError, "turn the tool's result into JSON; return JSON"):
         return to_plain_json(value), False
-
-
-def to_plain_json(value: Any) -> Any:
-    """Return a copy of `value` as JSON gives it back: tuples become lists, keys become strings.
-
-    So a world is the same in this process and behind a worker.
-
-    Raises:
-        TypeError: `value` holds something that is neither JSON nor a Pydantic model.
-        ValueError: `value` holds NaN, an infinity, or itself.
-    """
-    return json.loads(json.dumps(value, default=_encode, allow_nan=False))
-
-
-def _encode(value: Any) -> Any:
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
-    msg = f"{type(value).__name__} is not JSON"
-    raise TypeError(msg)
 
 
 def _run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:

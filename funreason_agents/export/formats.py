@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from typing import Any
 
 from funreason_agents.schemas.record import TrainingRecord
+from funreason_agents.schemas.review import Edit
+from funreason_agents.schemas.tools import ToolSpec
 from funreason_agents.schemas.trajectory import Message
 
 Json = dict[str, Any]
@@ -13,34 +17,119 @@ Json = dict[str, Any]
 def to_trl_row(record: TrainingRecord) -> Json:
     """Return the record as one conversational TRL row: `messages` and `tools`.
 
-    Format: TRL "dataset formats", conversational with tools. `arguments` is an object;
-    reasoning is `reasoning_content`, which Qwen3-type templates read.
+    Format: TRL "dataset formats", conversational with tools. `arguments` is an object; reasoning
+    is `reasoning_content`, which Qwen3-type templates read. A row has one list of tools. So a
+    function that is handed over on the way is not in it: the user's message there brings its
+    JSON, as in BFCL. Distractors are offered throughout.
     """
-    return {
-        "messages": [to_chat_message(message) for message in record.messages],
-        "tools": [tool.to_function() for tool in record.tools],
-    }
+    held_out = {turn.hard.function for turn in record.certificate.turns if turn.hard}
+    tools = [tool for tool in record.tools if tool.name not in held_out]
+    for certified in record.certificate.turns:
+        distractors = certified.hard.distractors if certified.hard else ()
+        tools += [tool for tool in distractors if tool not in tools]
+    messages = []
+    for turn, message in _number_turns(record):
+        row = to_chat_message(message)
+        function = _handed_over(record, turn) if message.role == "user" else None
+        if function is not None:
+            row["content"] += f"\n\n{json.dumps([function.to_function()], ensure_ascii=False)}"
+        messages.append(row)
+    return {"messages": messages, "tools": [tool.to_function() for tool in tools]}
 
 
 def to_trl_step_rows(record: TrainingRecord) -> list[Json]:
     """Return one prompt/completion row for each assistant message that may be trained on.
 
     The completion is that message alone, so the loss falls on the current step only. Reasoning
-    of earlier messages is left out of the prompt, as chat templates do.
+    of earlier messages is left out of the prompt, as chat templates do. `tools` are those that
+    were offered at that message.
     """
     rows = []
-    for number, message in enumerate(record.messages):
+    for number, (turn, message) in enumerate(_number_turns(record)):
         if message.role != "assistant" or not message.trainable:
             continue
         prompt = [to_chat_message(each, reasoning=False) for each in record.messages[:number]]
+        hard = record.certificate.turns[turn].hard
+        offered = hard.offer(record.tools) if hard else record.tools
         rows.append(
             {
                 "prompt": prompt,
                 "completion": [to_chat_message(message)],
-                "tools": [tool.to_function() for tool in record.tools],
+                "tools": [tool.to_function() for tool in offered],
             }
         )
     return rows
+
+
+def to_preference_rows(record: TrainingRecord) -> list[Json]:
+    """Return one prompt/chosen/rejected row for each assistant message that a person edited.
+
+    Format: TRL "dataset formats", conversational preference with explicit prompt. `chosen` is the
+    person's last version, which was verified, `rejected` the model's. Neither has reasoning: the
+    person gave none. An edited query gives no row, since no assistant wrote it; the prompt holds
+    the person's version of it. A record without edits gives none.
+    """
+    rows, position = [], 0
+    for number, (turn, message) in enumerate(_number_turns(record)):
+        position = 0 if message.role == "user" else position
+        certified = record.certificate.turns[turn]
+        before = _undo_edits(message, position, certified.edits)
+        position += len(message.tool_calls)
+        if before == message or not message.trainable:
+            continue
+        offered = certified.hard.offer(record.tools) if certified.hard else record.tools
+        prompt = [to_chat_message(each, reasoning=False) for each in record.messages[:number]]
+        rows.append(
+            {
+                "prompt": prompt,
+                "chosen": [to_chat_message(message, reasoning=False)],
+                "rejected": [to_chat_message(before, reasoning=False)],
+                "tools": [tool.to_function() for tool in offered],
+            }
+        )
+    return rows
+
+
+def _undo_edits(message: Message, position: int, edits: Sequence[Edit]) -> Message:
+    """Return the model's version of a message.
+
+    Args:
+        message: As it stands in the record.
+        position: That of its first call in the turn.
+        edits: All edits of the turn, in the order in which they were made.
+    """
+    calls: dict[int | None, Any] = {}
+    replies: list[str] = []
+    for edit in edits:
+        if edit.action == "edit_call":
+            calls.setdefault(edit.call, edit.before)
+        elif edit.action == "edit_reply":
+            replies.append(edit.before)
+    if message.tool_calls:
+        undone = tuple(
+            call.model_copy(update={"arguments": calls.get(number, call.arguments)})
+            for number, call in enumerate(message.tool_calls, start=position)
+        )
+        return message.model_copy(update={"tool_calls": undone})
+    if message.role == "assistant" and replies:
+        return message.model_copy(update={"content": replies[0]})
+    return message
+
+
+def _number_turns(record: TrainingRecord) -> list[tuple[int, Message]]:
+    """Return the messages, each with the number of the message of the user that it follows."""
+    turn, numbered = -1, []
+    for message in record.messages:
+        turn += message.role == "user"
+        numbered.append((turn, message))
+    return numbered
+
+
+def _handed_over(record: TrainingRecord, turn: int) -> ToolSpec | None:
+    hard = record.certificate.turns[turn].hard
+    if hard is None or hard.part == 1 or hard.function is None:
+        return None
+    return next(tool for tool in record.tools if tool.name == hard.function)
 
 
 def to_chat_message(message: Message, *, reasoning: bool = True) -> Json:

@@ -72,6 +72,8 @@ def _certify(turn: Turn) -> CertifiedTurn:
             CertifiedCall(result_hash=content_hash(s.result.content), state_hash=s.state_after)
             for s in turn.attempt.executed
         ),
+        hard=turn.hard,
+        edits=turn.edits,
     )
 
 

@@ -12,16 +12,17 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from funreason_agents.errors import ConfigurationError, ExportError
-from funreason_agents.export.formats import to_trl_row, to_trl_step_rows
+from funreason_agents.export.formats import to_preference_rows, to_trl_row, to_trl_step_rows
 from funreason_agents.schemas.base import content_hash
 from funreason_agents.schemas.record import SCHEMA_VERSION, TrainingRecord
 
-Format = Literal["records", "trl", "trl-steps"]
+Format = Literal["records", "trl", "trl-steps", "preference"]
 
 _FORMATS: dict[str, Callable[[TrainingRecord], list[dict[str, Any]]]] = {
     "records": lambda record: [record.to_json()],
     "trl": lambda record: [to_trl_row(record)],
     "trl-steps": to_trl_step_rows,
+    "preference": to_preference_rows,
 }
 
 
@@ -67,7 +68,8 @@ def write_records(
     Args:
         records: What to write.
         directory: Where to.
-        format: `trl` (messages + tools), `trl-steps` (a row per assistant message), or `records`.
+        format: `trl` (messages + tools), `trl-steps` (a row per assistant message), `preference`
+            (a row per message that a person edited: theirs against the model's), or `records`.
         split: Share of each part, such as `{"train": 0.9, "heldout": 0.1}`. Records of one
             environment seed never part: what is held out starts from states never trained on.
 

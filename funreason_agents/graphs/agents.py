@@ -1,23 +1,28 @@
-"""The four agents of the paper: tooling, querying, reasoning, critiquing. One function each."""
+"""The agents of the paper: tooling, querying, reasoning, critiquing; and a judge that only rejects.
+
+One function each. What an agent is told of the gold trace, it may not give away: code checks the
+advanced tool and every critique.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import Any
 
-from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, SystemMessage
 from pydantic import BaseModel, ConfigDict, Field
 
 from funreason_agents.errors import ModelOutputError
-from funreason_agents.models.calls import ask, call_model
+from funreason_agents.models.calls import form_of
+from funreason_agents.models.client import CallScope, ModelClient
 from funreason_agents.prompts import render_prompt
 from funreason_agents.schemas.base import iterate_leaves
 from funreason_agents.schemas.tasks import AdvancedTool, CallTrace, OuterInput, TurnTask
 from funreason_agents.schemas.tools import ExecutedCall, ToolSpec
-from funreason_agents.schemas.trajectory import Attempt, Critique, Verdict
+from funreason_agents.schemas.trajectory import Attempt, Critique, CritiqueKind, Verdict
 from funreason_agents.verification.derivations import Facts, find_derivation
 from funreason_agents.verification.query_gate import ORDINALS, find_selections
 from funreason_agents.verification.values import is_distinctive, same_value, text_holds
@@ -30,16 +35,27 @@ class AdvancedToolDraft(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    name: str
-    description: str = Field(min_length=1)
-    inputs: list[OuterInput] = Field(default_factory=list)
-    output: str = ""
+    # Bounds keep a server that enforces the schema from endless repetition.
+    name: str = Field(max_length=200)
+    description: str = Field(min_length=1, max_length=4000)
+    inputs: list[InputDraft] = Field(default_factory=list, max_length=64)
+    output: str = Field(default="", max_length=2000)
+
+
+class InputDraft(BaseModel):
+    """An input, as the tooling agent names it."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    label: str = Field(max_length=200)
+    description: str = Field(default="", max_length=1000)
+    value: Any
 
 
 class QueryDraft(BaseModel):
     """What the querying agent answers."""
 
-    query: str = Field(min_length=1)
+    query: str = Field(min_length=1, max_length=8000)
 
 
 class CritiqueDraft(BaseModel):
@@ -47,15 +63,29 @@ class CritiqueDraft(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    kind: Literal["missing_call", "extra_call", "wrong_tool", "wrong_source", "bad_reply"]
+    kind: CritiqueKind
     step: int | None = None
     tool: str | None = None
     parameter: str | None = None
-    text: str = Field(min_length=1)
+    text: str = Field(min_length=1, max_length=2000)
+
+
+class JudgementDraft(BaseModel):
+    """What the judge answers."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    natural: bool
+    answerable: bool
+    reason: str = Field(default="", max_length=1000)
 
 
 def make_advanced_tool(
-    model: BaseChatModel, trace: CallTrace, tools: Sequence[ToolSpec], facts: Facts
+    client: ModelClient,
+    trace: CallTrace,
+    tools: Sequence[ToolSpec],
+    facts: Facts,
+    scope: CallScope,
 ) -> AdvancedTool:
     """Tooling agent (paper, equation 3): fold a call trace into one advanced tool.
 
@@ -76,11 +106,11 @@ def make_advanced_tool(
     ]
     data = {"calls": calls, "requests": list(trace.requests)}
     prompt = render_prompt("tooling", calls=_json(data), schema=_schema(AdvancedToolDraft))
-    draft = ask(model, prompt, AdvancedToolDraft)
+    draft = client.ask(prompt, AdvancedToolDraft, scope)
     return AdvancedTool(
         name=draft.name,
         description=draft.description,
-        inputs=tuple(draft.inputs),
+        inputs=tuple(OuterInput(**each.model_dump()) for each in draft.inputs),
         output=draft.output,
         composition=trace.tool_names,
     )
@@ -101,11 +131,12 @@ def _uses(step: ExecutedCall, facts: Facts) -> Json:
 
 
 def write_query(
-    model: BaseChatModel,
+    client: ModelClient,
     tool: AdvancedTool,
     conversation: Sequence[str],
     noise: Json,
     problems: Sequence[str],
+    scope: CallScope,
 ) -> str:
     """Querying agent (paper, equation 4): it sees the advanced tool only, never the sub-tools.
 
@@ -114,7 +145,7 @@ def write_query(
     """
     shown = {
         "description": tool.description,
-        "inputs": [each.to_json() for each in tool.inputs],
+        "inputs": [_show_input(each) for each in tool.inputs],
         "output": tool.output,
     }
     data = {
@@ -124,47 +155,92 @@ def write_query(
         "problems": list(problems),
     }
     prompt = render_prompt("querying", data=_json(data), schema=_schema(QueryDraft))
-    return ask(model, prompt, QueryDraft).query.strip()
+    return client.ask(prompt, QueryDraft, scope).query.strip()
+
+
+def _show_input(each: OuterInput) -> Json:
+    """Return an input as the querying agent sees it: a referred value is not shown at all."""
+    shown = each.to_json()
+    return {k: v for k, v in shown.items() if k != ("value" if each.reference else "reference")}
+
+
+def judge_query(
+    client: ModelClient,
+    query: str,
+    tool: AdvancedTool,
+    conversation: Sequence[str],
+    scope: CallScope,
+) -> str | None:
+    """Ask a judge whether a query is natural and answerable; return why not, or None.
+
+    It can only reject: whatever it says, the deterministic gate has to pass as well.
+
+    Raises:
+        ModelError: the provider failed, or its answer could not be parsed.
+    """
+    data = {
+        "query": query,
+        "conversation": list(conversation),
+        "description": tool.description,
+        "inputs": [_show_input(each) for each in tool.inputs],
+    }
+    prompt = render_prompt("judging", data=_json(data), schema=_schema(JudgementDraft))
+    judgement = client.ask(prompt, JudgementDraft, scope)
+    if judgement.natural and judgement.answerable:
+        return None
+    lacking = "natural" if judgement.answerable else "answerable"
+    return f"a reader found it not {lacking}: {judgement.reason}"
 
 
 def take_step(
-    model: BaseChatModel,
+    client: ModelClient,
     task: TurnTask,
     tools: Sequence[ToolSpec],
     chat: Sequence[BaseMessage],
     critiques: Sequence[Critique],
+    scope: CallScope,
 ) -> AIMessage:
-    """Reasoning agent: one step of acting, with the composition as its first hint.
+    """Reasoning agent: one step of acting, with the advanced tool's description as first hint.
+
+    Where nothing may be called there is no hint: it would give the answer away.
 
     Args:
-        model: The chat model.
-        task: The turn task; of the trace, only the advanced tool's composition is shown.
-        tools: The primitive tools.
+        client: The model of the role.
+        task: The turn task; of the trace, only the advanced tool's description and composition
+            are shown.
+        tools: The tools that are offered.
         chat: Conversation, query, and what this attempt has said and seen so far.
         critiques: What the critic said of the attempts before.
+        scope: Which call this is.
 
     Raises:
         ModelError: the provider failed.
+        ModelOutputError: the answer is of no use: empty, cut off, filtered.
     """
+    guided = bool(task.trace.calls)
     notes = {
-        "composition": list(task.advanced_tool.composition),
+        "description": task.advanced_tool.description if guided else None,
+        "composition": list(task.advanced_tool.composition) if guided else [],
+        "parallel": task.kind == "parallel_calls",
         "critiques": [critique.to_json() for critique in critiques],
     }
     prompt = render_prompt("reasoning", notes=_json(notes))
-    bound = model.bind_tools([tool.to_function() for tool in tools])
-    return call_model(bound, [SystemMessage(prompt), *chat])
+    return client.act([SystemMessage(prompt), *chat], [t.to_function() for t in tools], scope)
 
 
-def criticise(model: BaseChatModel, task: TurnTask, attempt: Attempt, verdict: Verdict) -> Critique:
+def criticise(
+    client: ModelClient, task: TurnTask, attempt: Attempt, verdict: Verdict, scope: CallScope
+) -> Critique:
     """Critiquing agent: explain the first error of a failed attempt, without gold values.
 
-    The critic's words are used only if they give nothing away; else, and where its answer
-    cannot be parsed, the difference that the verifier found speaks for itself.
+    The critic's words are used only if they name the error that the verifier found and give
+    nothing away; else, and where its answer cannot be parsed, the difference that the verifier
+    found speaks for itself.
 
     Raises:
         ModelError: the provider failed.
     """
-    difference = find_difference(verdict)
+    difference = find_difference(verdict, task, attempt)
     data = {
         "query": task.query,
         "attempt": [_brief(step) for step in attempt.executed],
@@ -175,17 +251,18 @@ def criticise(model: BaseChatModel, task: TurnTask, attempt: Attempt, verdict: V
     }
     prompt = render_prompt("critiquing", data=_json(data), schema=_schema(CritiqueDraft))
     try:
-        draft = ask(model, prompt, CritiqueDraft)
+        draft = client.ask(prompt, CritiqueDraft, scope)
     except ModelOutputError:
         draft = None
-    if draft is not None:
+    found = "wrong_tool" if difference["kind"] == "wrong_order" else difference["kind"]
+    if draft is not None and draft.kind == found:
         critique = Critique(round=attempt.round, **draft.model_dump())
         if not find_leaks(critique, task, attempt):
             return critique
     kind = difference["kind"].replace("_", " ")
     return Critique(
         round=attempt.round,
-        kind="wrong_tool" if difference["kind"] == "wrong_order" else difference["kind"],
+        kind=found,
         step=difference.get("step"),
         tool=difference.get("tool"),
         parameter=difference.get("parameter"),
@@ -193,9 +270,11 @@ def criticise(model: BaseChatModel, task: TurnTask, attempt: Attempt, verdict: V
     )
 
 
-def find_difference(verdict: Verdict) -> Json:
+def find_difference(verdict: Verdict, task: TurnTask, attempt: Attempt) -> Json:
     """Return kind and place of the first error, from the failed checks."""
     failed = {check.name: check.details for check in verdict.checks if not check.passed}
+    if not task.trace.calls and attempt.executed:
+        return {"kind": "extra_call", "step": 0, "tool": attempt.executed[0].call.name}
     match = failed.get("calls_match", {})
     if "kind" in match:
         return {k: match.get(k) for k in ("kind", "step", "tool", "parameter")}
@@ -205,7 +284,10 @@ def find_difference(verdict: Verdict) -> Json:
         return {"kind": "wrong_source", "step": underived[0]["step"], "parameter": parameter}
     if "calls_match" in failed or "end_state" in failed:
         return {"kind": "missing_call", "step": None}
-    return {"kind": "bad_reply", "step": None}
+    if "turn_kind" in failed and task.kind == "parallel_calls":
+        return {"kind": "separate_calls", "step": None}
+    omitted = task.hard.omitted if task.hard and task.hard.part == 1 else None
+    return {"kind": "bad_reply", "step": None, "parameter": omitted.label if omitted else None}
 
 
 def find_leaks(critique: Critique, task: TurnTask, attempt: Attempt) -> list[Any]:
@@ -213,19 +295,47 @@ def find_leaks(critique: Critique, task: TurnTask, attempt: Attempt) -> list[Any
     shown = Facts().add_text(task.query)
     for step in attempt.executed:
         shown = shown.add_result([step.call.arguments, step.result.content])
-    said = f"{critique.text} {critique.parameter or ''}"
+    said = f"{critique.text} {critique.parameter or ''} {critique.tool or ''}"
     called = {step.call.name for step in attempt.executed}
     leaks: list[Any] = [
         name
         for name in dict.fromkeys(task.trace.tool_names)
         if name not in called and re.search(rf"\b{re.escape(name)}\b", said)
     ]
-    for step in task.trace.calls:
-        for _, leaf in iterate_leaves([step.call.arguments, step.result.content]):
-            known = find_derivation(leaf, shown) in ("text", "result")
-            if is_distinctive(leaf) and not known and text_holds(said, leaf):
-                leaks.append(leaf)
+    leaks += [
+        leaf
+        for leaf in _distinctive_leaves(task.trace)
+        if text_holds(said, leaf) and find_derivation(leaf, shown) not in ("text", "result")
+    ]
     return leaks
+
+
+def strip_leaks(
+    tool: AdvancedTool, trace: CallTrace, supplied: Sequence[Any]
+) -> AdvancedTool | None:
+    """Return an advanced tool whose texts give no inner value of its trace away.
+
+    These texts become the hint, and what the query is written from. A result in `output` is
+    struck out; where the description or an input gives a value away, there is no tool: None.
+    """
+    hidden = [
+        leaf
+        for leaf in _distinctive_leaves(trace)
+        if not any(same_value(leaf, value) for value in supplied)
+    ]
+    inputs = (f"{each.label} {each.description}" for each in tool.inputs)
+    said = "\n".join([tool.name, tool.description, *inputs])
+    if any(text_holds(said, leaf) for leaf in hidden):
+        return None
+    leaky = any(text_holds(tool.output, leaf) for leaf in hidden)
+    return tool.model_copy(update={"output": ""}) if leaky else tool
+
+
+def _distinctive_leaves(trace: CallTrace) -> Iterator[Any]:
+    for step in trace.calls:
+        for _, leaf in iterate_leaves([step.call.arguments, step.result.content]):
+            if is_distinctive(leaf):
+                yield leaf
 
 
 def find_missing_inputs(tool: AdvancedTool, needed: Sequence[tuple[str, Any]]) -> list[str]:
@@ -247,5 +357,6 @@ def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+@cache
 def _schema(model: type[BaseModel]) -> str:
-    return _json(model.model_json_schema())
+    return _json(form_of(model))

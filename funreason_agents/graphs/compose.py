@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from langchain_core.runnables import Runnable, RunnableLambda
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langgraph.graph.state import CompiledStateGraph
 
 
@@ -26,9 +26,12 @@ def as_node(
         read: From the parent's state to the graph's input.
         write: From the graph's output to an update of the parent's state.
     """
-    name = graph.get_name()
-    return (
-        RunnableLambda(read, name=f"{name}.read")
-        | graph
-        | RunnableLambda(write, name=f"{name}.write")
-    )
+
+    def invoke(state: Any, config: RunnableConfig) -> dict[str, Any]:
+        return write(graph.invoke(read(state), config))
+
+    async def ainvoke(state: Any, config: RunnableConfig) -> dict[str, Any]:
+        return write(await graph.ainvoke(read(state), config))
+
+    # LangGraph finds `graph` among the names that these functions close over.
+    return RunnableLambda(invoke, ainvoke, name=graph.get_name())

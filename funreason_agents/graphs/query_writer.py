@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from random import Random
+from typing import Any, cast
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
@@ -13,21 +14,47 @@ from langgraph.runtime import Runtime
 from funreason_agents.config import SynthesisContext
 from funreason_agents.environments.base import Environment
 from funreason_agents.errors import ModelOutputError
-from funreason_agents.graphs.agents import find_missing_inputs, make_advanced_tool, write_query
+from funreason_agents.graphs.agents import (
+    find_missing_inputs,
+    judge_query,
+    make_advanced_tool,
+    strip_leaks,
+    write_query,
+)
 from funreason_agents.graphs.conversation import from_state
-from funreason_agents.graphs.retry import MODEL_RETRY
-from funreason_agents.graphs.state import Json, Node, WriterInput, WriterOutput, WriterState
+from funreason_agents.graphs.noise import draw_noise
+from funreason_agents.graphs.state import (
+    Json,
+    Node,
+    WriterInput,
+    WriterOutput,
+    WriterState,
+    scope_of,
+)
+from funreason_agents.hard_turns.planning import (
+    Scene,
+    make_foreign_tool,
+    plan_hard_turn,
+    set_task,
+)
 from funreason_agents.models.factory import ModelLike, RoleModels, load_models
-from funreason_agents.schemas.tasks import AdvancedTool, CallTrace, TurnTask
+from funreason_agents.schemas.tasks import (
+    AdvancedTool,
+    CallTrace,
+    HardTurn,
+    HardTurnKind,
+    OuterInput,
+)
+from funreason_agents.schemas.trajectory import Message, calls_of
 from funreason_agents.seeding import rng
-from funreason_agents.verification.derivations import facts_of
-from funreason_agents.verification.query_gate import find_query_problems, supplied_leaves
+from funreason_agents.verification.derivations import DIRECT, Facts, facts_of, find_derivation
+from funreason_agents.verification.query_gate import CHOICE, find_query_problems, supplied_leaves
+from funreason_agents.verification.references import plan_reference
+from funreason_agents.verification.values import fold, same_value
 
-PERSONAS = (
-    "a busy office worker", "a retired teacher", "a student", "a small-business owner",
-    "a parent with little time", "a careful planner", "a newcomer to the service",
-)  # fmt: skip
-TONES = ("friendly", "terse", "polite", "chatty", "matter-of-fact")
+IDLE = {"missing_function", "missing_parameter", "irrelevance"}
+ENGLISH = ("English",)
+"""Where the right answer is words alone, code reads these, and its rules are English."""
 
 
 def create_query_writer(
@@ -40,13 +67,14 @@ def create_query_writer(
 ) -> CompiledStateGraph[Any, Any, Any, Any]:
     """Compile the graph that turns a call trace into a turn task.
 
-    Input: `call_trace`; optionally `run_seed`, `index`, `turn`, and the `conversation` before.
-    Output: `turn_task`, or `rejection` with the reason why there is none.
+    Input: `call_trace`; optionally `run_seed`, `index`, `turn`, the `turn_kind` to make of it, and
+    the `conversation` before. Output: `turn_task`, or `rejection` with the reason why there is
+    none. A turn that takes two messages of the user has the second one as `then` of the first.
 
     Args:
         environment: Whose tools the trace called.
         model: Chat model or model string for all roles.
-        models: Chat model or model string by role (`tooling`, `querying`).
+        models: Chat model or model string by role (`tooling`, `querying`, `judging`).
         checkpointer: Only for use on its own; nested, the parent's is used.
         name: Shown in Studio and logs.
 
@@ -60,96 +88,159 @@ def create_query_writer(
         input_schema=WriterInput,
         output_schema=WriterOutput,
     )
-    builder.add_node("make_advanced_tool", _make_tool(environment, roles), retry_policy=MODEL_RETRY)
-    builder.add_node("write_query", _write(roles), retry_policy=MODEL_RETRY)
-    builder.add_node("gate_query", _gate(environment))
+    builder.add_node("make_advanced_tool", _make_tool(environment, roles))
+    builder.add_node("write_query", _write(environment, roles))
     builder.add_edge(START, "make_advanced_tool")
-    builder.add_conditional_edges("make_advanced_tool", _after_tool, ["write_query", END])
-    builder.add_conditional_edges("write_query", _after_write, ["gate_query", END])
-    builder.add_conditional_edges("gate_query", _after_gate, ["write_query", END])
+    builder.add_conditional_edges("make_advanced_tool", _go_on, ["write_query", END])
+    builder.add_conditional_edges("write_query", _go_on, ["write_query", END])
     return builder.compile(checkpointer=checkpointer, name=name)
 
 
-def _after_tool(state: WriterState) -> str:
-    return END if state.get("rejection") else "write_query"
-
-
-def _after_write(state: WriterState) -> str:
-    return END if state.get("rejection") else "gate_query"
-
-
-def _after_gate(state: WriterState) -> str:
+def _go_on(state: WriterState) -> str:
     return END if state.get("turn_task") or state.get("rejection") else "write_query"
 
 
-def _make_tool(environment: Environment, roles: RoleModels) -> Node[WriterState]:
-    def make_tool(state: WriterState, runtime: Runtime[SynthesisContext]) -> Json:
-        trace = CallTrace.model_validate(state["call_trace"])
-        facts = facts_of(from_state(state.get("conversation", [])))
-        update: Json = {"turn_task": None, "rejection": None, "problems": [], "query_rounds": 0}
-        try:
-            tool = make_advanced_tool(roles.tooling, trace, environment.tools, facts)
-        except ModelOutputError:
-            return {**update, "rejection": "unparseable_answer"}
-        needed = list(supplied_leaves(trace, environment.tools))
-        if find_missing_inputs(tool, needed):
-            return {**update, "rejection": "incomplete_advanced_tool"}
-        return {**update, "advanced_tool": tool.to_json()}
-
-    return make_tool
-
-
-def _write(roles: RoleModels) -> Node[WriterState]:
-    def write(state: WriterState, runtime: Runtime[SynthesisContext]) -> Json:
-        tool = AdvancedTool.model_validate(state["advanced_tool"])
-        conversation = [
-            message.content
-            for message in from_state(state.get("conversation", []))
-            if message.role in ("user", "assistant") and message.content
-        ]
-        noise = _draw_noise(state)
-        try:
-            query = write_query(
-                roles.querying, tool, conversation, noise, state.get("problems", [])
-            )
-        except ModelOutputError:
-            return {"rejection": "unparseable_answer"}
-        return {"query": query, "query_rounds": state.get("query_rounds", 0) + 1}
-
-    return write
-
-
-def _draw_noise(state: WriterState) -> Json:
-    """Realise the paper's synthesis noise as persona, tone and a variant, keyed by the turn."""
-    generator = rng(
+def _rng(state: WriterState, purpose: str) -> Random:
+    return rng(
         state.get("run_seed", 0),
         state.get("index", 0),
         state.get("turn", 0),
         state.get("turn_attempt", 1),
-        "noise",
+        purpose,
     )
-    return {
-        "persona": generator.choice(PERSONAS),
-        "tone": generator.choice(TONES),
-        "variant": generator.randrange(60),
-    }
 
 
-def _gate(environment: Environment) -> Node[WriterState]:
-    def gate(state: WriterState, runtime: Runtime[SynthesisContext]) -> Json:
+def _make_tool(environment: Environment, roles: RoleModels) -> Node[WriterState]:
+    def make_tool(state: WriterState, runtime: Runtime[SynthesisContext]) -> Json:
         context = SynthesisContext.resolve(runtime.context)
         trace = CallTrace.model_validate(state["call_trace"])
-        facts = facts_of(from_state(state.get("conversation", [])))
-        problems = find_query_problems(state["query"], trace, environment.tools, facts)
-        if problems:
-            spent = state["query_rounds"] >= context.query_rounds
-            return {"problems": problems, "rejection": "query_gate" if spent else None}
-        task = TurnTask(
-            query=state["query"],
-            advanced_tool=AdvancedTool.model_validate(state["advanced_tool"]),
-            trace=trace,
-            query_rounds=state["query_rounds"],
-        )
-        return {"turn_task": task.to_json(), "problems": []}
+        conversation = from_state(state.get("conversation", []))
+        facts = facts_of(conversation)
+        update: Json = {"turn_task": None, "rejection": None, "problems": [], "query_rounds": 0}
+        tool = None
+        if trace.calls:
+            scope = scope_of(runtime, "make_advanced_tool")
+            try:
+                tool = make_advanced_tool(roles.tooling, trace, environment.tools, facts, scope)
+            except ModelOutputError:
+                return {**update, "rejection": "unparseable_answer"}
+            needed = list(supplied_leaves(trace, environment.tools))
+            if find_missing_inputs(tool, needed):
+                return {**update, "rejection": "incomplete_advanced_tool"}
+            tool = strip_leaks(tool, trace, [value for _, value in needed])
+            if tool is None:
+                return {**update, "rejection": "leaky_advanced_tool"}
+        hard = _plan(state, context, environment, trace, tool, conversation)
+        if isinstance(hard, str):
+            return {**update, "rejection": hard}
+        if tool is None:
+            assert hard is not None, "a trace without calls is for irrelevance"
+            tool = make_foreign_tool(hard, _rng(state, "foreign"))
+        if context.reference_rate:
+            tool = _refer(tool, trace, environment, facts)
+        return {
+            **update,
+            "advanced_tool": tool.to_json(),
+            "hard": hard.to_json() if hard else None,
+        }
 
-    return gate
+    return make_tool
+
+
+def _plan(
+    state: WriterState,
+    context: SynthesisContext,
+    environment: Environment,
+    trace: CallTrace,
+    tool: AdvancedTool | None,
+    conversation: Sequence[Message],
+) -> HardTurn | str | None:
+    """Return what makes the turn hard; why the trace does not serve for that; None if plain."""
+    kind = state.get("turn_kind", "plain")
+    if kind == "plain":
+        return None
+    scene = Scene(
+        trace=trace,
+        tool=tool,
+        tools=environment.tools,
+        before=facts_of(conversation),
+        called=frozenset(call.name for call in calls_of(conversation)),
+        context=context,
+        generator=_rng(state, "hard_turn"),
+    )
+    return plan_hard_turn(cast(HardTurnKind, kind), scene)
+
+
+def _refer(
+    tool: AdvancedTool, trace: CallTrace, environment: Environment, facts: Facts
+) -> AdvancedTool:
+    """Have what was said before referred to, wherever there are words that resolve to it."""
+    needed = [each for each in supplied_leaves(trace, environment.tools) if each[0] != CHOICE]
+    inputs = []
+    for each in tool.inputs:
+        labels = [label for label, value in needed if same_value(value, each.value)]
+        words = plan_reference(labels[0], each.value, facts) if labels else None
+        inputs.append(each.model_copy(update={"reference": words}))
+    return tool.model_copy(update={"inputs": tuple(inputs)})
+
+
+def _write(environment: Environment, roles: RoleModels) -> Node[WriterState]:
+    def write(state: WriterState, runtime: Runtime[SynthesisContext]) -> Json:
+        context = SynthesisContext.resolve(runtime.context)
+        trace = CallTrace.model_validate(state["call_trace"])
+        tool = AdvancedTool.model_validate(state["advanced_tool"])
+        hard = HardTurn.model_validate(state["hard"]) if state.get("hard") else None
+        conversation = from_state(state.get("conversation", []))
+        said = [m.content for m in conversation if m.role in ("user", "assistant") and m.content]
+        scope, kind = scope_of(runtime, "write_query"), hard.kind if hard else "plain"
+        omitted = hard.omitted if hard else None
+        noise = draw_noise(
+            state.get("run_seed", 0),
+            state.get("index", 0),
+            state.get("turn", 0),
+            state.get("turn_attempt", 1),
+            ENGLISH if kind in IDLE else context.languages,
+        )
+        shown = _without(tool, omitted)
+        rounds = state.get("query_rounds", 0) + 1
+        try:
+            query = write_query(roles.querying, shown, said, noise, state["problems"], scope)
+            problems = find_query_problems(
+                query,
+                trace,
+                environment.tools,
+                facts_of(conversation),
+                omitted=[omitted.value] if omitted else (),
+            )
+            problems += _missing_foreign_inputs(query, shown) if not trace.calls else []
+            if any(fold(problem) in fold(query) for problem in state["problems"]):
+                problems.append("it repeats why the one before was refused")
+            if not problems and context.judge_queries:
+                refusal = judge_query(roles.judging, query, shown, said, scope)
+                problems = [refusal] if refusal else []
+        except ModelOutputError:
+            return {"rejection": "unparseable_answer"}
+        if problems:
+            spent = rounds >= context.query_rounds
+            rejection = "query_gate" if spent else None
+            return {"problems": problems, "query_rounds": rounds, "rejection": rejection}
+        task = set_task(query, tool, trace, rounds, hard, _rng(state, "follow_up"))
+        return {"query": query, "query_rounds": rounds, "turn_task": task.to_json(), "problems": []}
+
+    return write
+
+
+def _without(tool: AdvancedTool, omitted: OuterInput | None) -> AdvancedTool:
+    if omitted is None:
+        return tool
+    kept = [each for each in tool.inputs if not same_value(each.value, omitted.value)]
+    return tool.model_copy(update={"inputs": tuple(kept)})
+
+
+def _missing_foreign_inputs(query: str, tool: AdvancedTool) -> list[str]:
+    said = Facts().add_text(query)
+    return [
+        f"the value for {each.label!r} is missing"
+        for each in tool.inputs
+        if find_derivation(each.value, said) not in DIRECT
+    ]

@@ -16,6 +16,7 @@ from langgraph.runtime import Runtime
 from typing_extensions import TypedDict
 
 from funreason_agents.config import SynthesisContext
+from funreason_agents.models.client import CallScope
 
 Json = dict[str, Any]
 State = TypeVar("State", contravariant=True)
@@ -26,6 +27,12 @@ class Node(Protocol[State]):
 
     def __call__(self, state: State, *, runtime: Runtime[SynthesisContext]) -> Json:
         """Return the update."""
+
+
+def scope_of(runtime: Runtime[SynthesisContext], node: str) -> CallScope:
+    """Return which model call this is, for the ledger and for limits per trajectory."""
+    info = runtime.execution_info
+    return CallScope(thread_id=(info.thread_id if info else None) or "", node=node)
 
 
 def merge_by_key(present: list[Json], writes: Sequence[list[Json]]) -> list[Json]:
@@ -49,6 +56,8 @@ class ExplorerInput(TypedDict, total=False):
     index: int
     turn: int
     turn_attempt: int
+    turn_kind: str
+    """What the trace must serve for: `plain` by default, or a kind of hard turn."""
     environment_seed: int
     """Seed of the session; by default the one of trajectory `index`."""
     wanted_target: str
@@ -71,9 +80,6 @@ class ExplorerOutput(TypedDict, total=False):
 class ExplorerState(ExplorerInput, ExplorerOutput, total=False):
     """Working state of the environment explorer."""
 
-    session_seed: int
-    walk: list[Json]
-
 
 class WriterInput(TypedDict, total=False):
     """A call trace to write a query for, and the conversation so far."""
@@ -82,12 +88,13 @@ class WriterInput(TypedDict, total=False):
     index: int
     turn: int
     turn_attempt: int
+    turn_kind: str
     call_trace: Json
     conversation: Growing
 
 
 class WriterOutput(TypedDict, total=False):
-    """A turn task, or why there is none."""
+    """A turn task, with the one that completes it as its `then`, or why there is none."""
 
     turn_task: Json | None
     rejection: str | None
@@ -97,6 +104,7 @@ class WriterState(WriterInput, WriterOutput, total=False):
     """Working state of the query writer."""
 
     advanced_tool: Json
+    hard: Json | None
     query: str
     problems: list[str]
     query_rounds: int
@@ -115,15 +123,19 @@ class ReasonerOutput(TypedDict, total=False):
     attempt: Json | None
     verdict: Json | None
     critiques: list[Json]
+    accepted_samples: list[int]
+    """Per round, how many of its samples were accepted."""
     rejection: str | None
 
 
 class ReasonerState(ReasonerInput, ReasonerOutput, total=False):
     """Working state of the reasoner/critic."""
 
+    task_id: str
+    """The task that the rest of this state belongs to."""
     round: int
-    messages: list[Json]
-    executed: list[Json]
+    samples: list[Json]
+    """The attempts of this round, all of which go on in each step until they have stopped."""
 
 
 class SupervisorInput(TypedDict, total=False):
@@ -148,14 +160,25 @@ class SupervisorState(SupervisorInput, SupervisorOutput, total=False):
     environment_seed: int
     turns: Growing
     rejected_turns: Growing
+    review: list[str]
+    """The points at which a person is asked."""
+    reviewed: list[str]
+    """The points of this turn that a person has accepted."""
+    review_refused: list[str]
+    """Why the person's last decision could not be taken."""
+    edits: list[Json]
+    """What a person has changed in this turn."""
+    parts: list[Json]
+    """Turns already accepted that are kept only if the one that completes them is, too."""
     turn: int
     turn_attempt: int
-    finished: bool
+    turn_kind: str
     state_hash: str
     call_trace: Json | None
     turn_task: Json | None
     attempt: Json | None
     verdict: Json | None
     critiques: list[Json]
+    accepted_samples: list[int]
     rejection: str | None
     target: str

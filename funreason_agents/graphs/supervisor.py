@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -20,17 +20,20 @@ from funreason_agents.graphs.conversation import to_state
 from funreason_agents.graphs.environment_explorer import create_environment_explorer
 from funreason_agents.graphs.query_writer import create_query_writer
 from funreason_agents.graphs.reasoner_critic import create_reasoner_critic
+from funreason_agents.graphs.review import BY_REVIEWER, is_due, make_review
 from funreason_agents.graphs.state import (
     Json,
     SupervisorInput,
     SupervisorOutput,
     SupervisorState,
+    merge_by_key,
 )
 from funreason_agents.models.factory import ModelLike, RoleModels, load_models
-from funreason_agents.schemas.tasks import TurnTask
+from funreason_agents.schemas.tasks import TurnKind, TurnTask
 from funreason_agents.schemas.trajectory import RejectedTurn, Trajectory, Turn
-from funreason_agents.seeding import derive_seed
+from funreason_agents.seeding import derive_seed, rng
 
+T = TypeVar("T", Turn, RejectedTurn)
 STAGES = ("environment_explorer", "query_writer", "reasoner_critic")
 
 
@@ -49,6 +52,9 @@ def create_supervisor(
     (`"accepted"` or `"rejected"`) and `trajectory`. A world or provider that breaks raises; the
     thread then stays at its last checkpoint, and invoking it again with `None` goes on from there.
 
+    Where the context's `review` wants a person, it stops by `interrupt()` with a `ReviewRequest`;
+    `Command(resume=...)` with a `ReviewDecision` as JSON, and the same context, goes on.
+
     Args:
         environment: Where the trajectory takes place.
         model: Chat model or model string for all roles.
@@ -62,7 +68,10 @@ def create_supervisor(
     """
     roles = models if isinstance(models, RoleModels) else load_models(model, models)
     pool = sessions or SessionPool(environment)
-    explorer = create_environment_explorer(environment=environment, sessions=pool)
+    # The explorer calls no model: its one step is not worth checkpoints of its own.
+    explorer = create_environment_explorer(
+        environment=environment, sessions=pool, checkpointer=False
+    )
     writer = create_query_writer(environment=environment, models=roles)
     reasoner = create_reasoner_critic(environment=environment, models=roles, sessions=pool)
     builder = StateGraph(
@@ -75,23 +84,28 @@ def create_supervisor(
     builder.add_node("environment_explorer", as_node(explorer, read=_ask_explorer, write=_take))
     builder.add_node("query_writer", as_node(writer, read=_ask_writer, write=_take))
     builder.add_node("reasoner_critic", as_node(reasoner, read=_ask_reasoner, write=_take))
-    builder.add_node("settle_turn", _settle_turn)
-    builder.add_node("assemble", _assemble(environment, roles))
+    builder.add_node("settle_turn", _settle_turn(environment, roles))
     builder.add_edge(START, "plan")
     builder.add_edge("plan", "environment_explorer")
     builder.add_conditional_edges(
         "environment_explorer", _unless_rejected("query_writer"), ["query_writer", "settle_turn"]
     )
+    builder.add_node("review_query", make_review("query", environment, pool, _conversation))
+    builder.add_node("review_turn", make_review("turn", environment, pool, _conversation))
+    for node in ("query_writer", "review_query"):
+        builder.add_conditional_edges(
+            node, _after_query, ["review_query", "reasoner_critic", "settle_turn"]
+        )
+    for node in ("reasoner_critic", "review_turn"):
+        builder.add_conditional_edges(node, _after_attempt, ["review_turn", "settle_turn"])
     builder.add_conditional_edges(
-        "query_writer", _unless_rejected("reasoner_critic"), ["reasoner_critic", "settle_turn"]
+        "settle_turn", _after_turn, ["environment_explorer", "reasoner_critic", END]
     )
-    builder.add_edge("reasoner_critic", "settle_turn")
-    builder.add_conditional_edges("settle_turn", _after_turn, ["environment_explorer", "assemble"])
-    builder.add_edge("assemble", END)
     return builder.compile(checkpointer=checkpointer, name=name)
 
 
 def _plan(state: SupervisorState, runtime: Runtime[SynthesisContext]) -> Json:
+    context = SynthesisContext.resolve(runtime.context)
     seed, index = state.get("seed", 0), state.get("index", 0)
     return {
         "seed": seed,
@@ -99,15 +113,27 @@ def _plan(state: SupervisorState, runtime: Runtime[SynthesisContext]) -> Json:
         "environment_seed": derive_seed(seed, index, "environment"),
         "turn": 0,
         "turn_attempt": 1,
+        "turn_kind": draw_kind(seed, index, 0, context),
         "state_hash": None,
         "status": "running",
         "trajectory": None,
-        "finished": False,
         # An earlier run on the same thread may have left some.
         "turns": Overwrite([]),
         "rejected_turns": Overwrite([]),
+        "parts": [],
+        "review": list(context.review),
         **_EMPTY,
     }
+
+
+def draw_kind(seed: int, index: int, turn: int, context: SynthesisContext) -> TurnKind:
+    """Return the kind of a turn, by the shares that the context gives."""
+    drawn = rng(seed, index, turn, "turn_kind").random()
+    for kind, share in sorted(context.hard_turns.items()):
+        drawn -= share
+        if drawn < 0:
+            return kind
+    return "plain"
 
 
 _EMPTY: Json = {
@@ -116,15 +142,19 @@ _EMPTY: Json = {
     "attempt": None,
     "verdict": None,
     "critiques": [],
+    "accepted_samples": [],
     "rejection": None,
     "target": None,
+    "reviewed": [],
+    "review_refused": [],
+    "edits": [],
 }
 
 
 def _conversation(state: SupervisorState) -> list[Json]:
     return [
         item
-        for entry in state.get("turns", [])
+        for entry in (*state.get("turns", []), *state.get("parts", []))
         for item in to_state(entry["turn"]["query"], entry["turn"]["attempt"], entry["key"])
     ]
 
@@ -135,6 +165,7 @@ def _place(state: SupervisorState) -> Json:
         "index": state["index"],
         "turn": state["turn"],
         "turn_attempt": state["turn_attempt"],
+        "turn_kind": state["turn_kind"],
         "conversation": _conversation(state),
     }
 
@@ -160,76 +191,34 @@ def _unless_rejected(node: str) -> Callable[[SupervisorState], str]:
     return lambda state: "settle_turn" if state.get("rejection") else node
 
 
-def _settle_turn(state: SupervisorState, runtime: Runtime[SynthesisContext]) -> Json:
-    """Keep an accepted turn; note a rejected one, whose target is then drawn anew."""
-    context = SynthesisContext.resolve(runtime.context)
-    update = _close_turn(state)
-    spent = update["turn_attempt"] > context.turn_attempts
-    finished = spent or update.get("turn", state["turn"]) >= context.turns
-    return {**update, "finished": finished, **_EMPTY}
-
-
-def _close_turn(state: SupervisorState) -> Json:
+def _after_query(state: SupervisorState) -> str:
     if state.get("rejection"):
-        rejected = _describe_rejection(state)
-        return {
-            "rejected_turns": [
-                {"key": f"{state['turn']}/{state['turn_attempt']}", "turn": rejected.to_json()}
-            ],
-            "turn_attempt": state["turn_attempt"] + 1,
-        }
-    task = TurnTask.model_validate(state["turn_task"])
-    turn = Turn.model_validate(
-        {
-            "index": state["turn"],
-            "query": task.query,
-            "advanced_tool": task.advanced_tool.to_json(),
-            "trace": task.trace.to_json(),
-            "attempt": state["attempt"],
-            "verdict": state["verdict"],
-            "turn_attempt": state["turn_attempt"],
-        }
-    )
-    return {
-        "turns": [{"key": str(state["turn"]), "turn": turn.to_json()}],
-        "turn": state["turn"] + 1,
-        "turn_attempt": 1,
-        "state_hash": turn.trace.state_after,
-    }
+        return "settle_turn"
+    return "review_query" if is_due(state, "query") else "reasoner_critic"
 
 
-def _describe_rejection(state: SupervisorState) -> RejectedTurn:
-    reached = [state.get("call_trace"), state.get("turn_task")]
-    task = state.get("turn_task")
-    verdict = state.get("verdict")
-    return RejectedTurn.model_validate(
-        {
-            "turn": state["turn"],
-            "turn_attempt": state["turn_attempt"],
-            "target": state["target"],
-            "stage": STAGES[sum(each is not None for each in reached)],
-            "reason": state["rejection"],
-            "query": task["query"] if task else None,
-            "trace": state.get("call_trace"),
-            "attempt": state.get("attempt"),
-            "checks": verdict["checks"] if verdict else [],
-            "critiques": state.get("critiques") or [],
-        }
-    )
+def _after_attempt(state: SupervisorState) -> str:
+    return "review_turn" if is_due(state, "turn") else "settle_turn"
 
 
-def _after_turn(state: SupervisorState) -> str:
-    # Of the state alone: `update_state`, as a human's edit in Studio, knows no context.
-    return "assemble" if state["finished"] else "environment_explorer"
+def _settle_turn(environment: Environment, roles: RoleModels) -> Callable[..., Json]:
+    """Keep an accepted turn, note a rejected one; after the last one the trajectory is complete."""
 
-
-def _assemble(environment: Environment, roles: RoleModels) -> Callable[..., Json]:
-    def assemble(
+    def settle_turn(
         state: SupervisorState, runtime: Runtime[SynthesisContext], config: RunnableConfig
     ) -> Json:
         context = SynthesisContext.resolve(runtime.context)
-        turns = [Turn.model_validate(item["turn"]) for item in state.get("turns", [])]
-        status = "accepted" if len(turns) == context.turns else "rejected"
+        update = _reject_turn(state) if state.get("rejection") else _accept_turn(state)
+        spent = update.get("turn_attempt", 1) > context.turn_attempts
+        following = update.get("turn", state["turn"])
+        if not spent and following < context.turns:
+            place = (state["seed"], state["index"], following)
+            if following > state["turn"]:
+                update["turn_kind"] = draw_kind(*place, context)
+            elif update.get("turn_attempt") == context.turn_attempts:
+                update["turn_kind"] = "plain"  # rather than lose the trajectory
+            return update
+        status = "rejected" if spent else "accepted"
         trajectory = Trajectory(
             thread_id=str(config.get("configurable", {}).get("thread_id", "")),
             environment_id=environment.id,
@@ -238,14 +227,98 @@ def _assemble(environment: Environment, roles: RoleModels) -> Callable[..., Json
             environment_seed=state["environment_seed"],
             run_seed=state["seed"],
             index=state["index"],
-            status=status,
-            turns=tuple(turns),
-            rejected_turns=tuple(
-                RejectedTurn.model_validate(item["turn"])
-                for item in state.get("rejected_turns", [])
+            status="rejected" if spent else "accepted",
+            turns=_collect(Turn, state.get("turns", []), update.get("turns", [])),
+            rejected_turns=_collect(
+                RejectedTurn, state.get("rejected_turns", []), update.get("rejected_turns", [])
             ),
             planned_turns=context.turns,
         )
-        return {"status": status, "trajectory": trajectory.to_json()}
+        return {**update, "status": status, "trajectory": trajectory.to_json()}
 
-    return assemble
+    return settle_turn
+
+
+def _collect(model: type[T], present: list[Json], new: list[Json]) -> tuple[T, ...]:
+    items = merge_by_key(present, [new])
+    return tuple(model.model_validate(item["turn"]) for item in items)
+
+
+def _accept_turn(state: SupervisorState) -> Json:
+    """Close a turn. Of one that takes two messages of the user, both are kept or none."""
+    task = TurnTask.model_validate(state["turn_task"])
+    part = len(state["parts"])
+    key = f"{state['turn']}/{part}" if part else str(state["turn"])
+    parts = [*state["parts"], {"key": key, "turn": _close_turn(state, task).to_json()}]
+    if task.then is not None:
+        then = task.then.to_json()
+        return {**_EMPTY, "target": state["target"], "parts": parts, "turn_task": then}
+    return {
+        **_EMPTY,
+        "turns": parts,
+        "parts": [],
+        "turn": state["turn"] + 1,
+        "turn_attempt": 1,
+        "state_hash": task.trace.state_after,
+    }
+
+
+def _reject_turn(state: SupervisorState) -> Json:
+    rejected = _describe_rejection(state)
+    key = f"{state['turn']}/{state['turn_attempt']}"
+    return {
+        **_EMPTY,
+        "rejected_turns": [{"key": key, "turn": rejected.to_json()}],
+        "parts": [],
+        "turn_attempt": state["turn_attempt"] + 1,
+    }
+
+
+def _close_turn(state: SupervisorState, task: TurnTask) -> Turn:
+    return Turn.model_validate(
+        {
+            "index": state["turn"],
+            "query": task.query,
+            "advanced_tool": task.advanced_tool.to_json(),
+            "trace": task.trace.to_json(),
+            "attempt": state["attempt"],
+            "verdict": state["verdict"],
+            "turn_attempt": state["turn_attempt"],
+            "hard": task.hard.to_json() if task.hard else None,
+            "samples": state["accepted_samples"],
+            "edits": state["edits"],
+        }
+    )
+
+
+def _describe_rejection(state: SupervisorState) -> RejectedTurn:
+    reached = [state.get("call_trace"), state.get("turn_task")]
+    # The task that completes a turn comes without the explorer and the query writer.
+    stage = 2 if state["parts"] else sum(each is not None for each in reached)
+    task = state.get("turn_task")
+    verdict = state.get("verdict")
+    assert state["rejection"] is not None
+    by_reviewer = state["rejection"].startswith(BY_REVIEWER)
+    return RejectedTurn.model_validate(
+        {
+            "turn": state["turn"],
+            "turn_attempt": state["turn_attempt"],
+            "kind": state["turn_kind"],
+            "target": state["target"],
+            "stage": "review" if by_reviewer else STAGES[stage],
+            "reason": state["rejection"].removeprefix(BY_REVIEWER),
+            "query": task["query"] if task else None,
+            "trace": state.get("call_trace"),
+            "attempt": state.get("attempt"),
+            "checks": verdict["checks"] if verdict else [],
+            "critiques": state.get("critiques") or [],
+            "samples": state.get("accepted_samples") or [],
+        }
+    )
+
+
+def _after_turn(state: SupervisorState) -> str:
+    # Of the state alone: `update_state`, as a human's edit in Studio, knows no context.
+    if state.get("trajectory"):
+        return END
+    return "reasoner_critic" if state.get("turn_task") else "environment_explorer"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -12,10 +13,15 @@ from typing import Any
 from langchain_core.language_models import BaseChatModel
 
 from funreason_agents.errors import ConfigurationError, MissingExtraError
+from funreason_agents.models.client import ModelClient, Retries
+from funreason_agents.models.ledger import Ledger
+from funreason_agents.models.limiter import Limiter
 from funreason_agents.models.offline import OfflineChatModel
 from funreason_agents.prompts import ROLES
 
 ModelLike = str | BaseChatModel
+TIMEOUT = 300.0
+"""Seconds after which a request to an OpenAI-compatible server counts as not answered."""
 
 
 def load_model(model: ModelLike, *, base_url: str | None = None) -> BaseChatModel:
@@ -61,7 +67,12 @@ def _load_openai(name: str, base_url: str | None) -> BaseChatModel:
         )
         raise ConfigurationError(msg)
     # Servers of one's own want no key, but the client insists on having one.
-    options: dict[str, Any] = {"api_key": key or "not-needed", "max_retries": 0}
+    # It sends nothing again by itself: that is done, and counted, in one place.
+    options: dict[str, Any] = {
+        "api_key": key or "not-needed",
+        "max_retries": 0,
+        "timeout": TIMEOUT,
+    }
     if address:
         options["base_url"] = address
     try:
@@ -91,17 +102,18 @@ def _load_other(model: str, base_url: str | None) -> BaseChatModel:
 
 @dataclass(frozen=True)
 class RoleModels:
-    """The chat model of each role."""
+    """The client of each role."""
 
-    tooling: BaseChatModel
-    querying: BaseChatModel
-    reasoning: BaseChatModel
-    critiquing: BaseChatModel
+    tooling: ModelClient
+    querying: ModelClient
+    reasoning: ModelClient
+    critiquing: ModelClient
+    judging: ModelClient
 
     @property
     def ids(self) -> dict[str, str]:
         """Model id by role, for provenance."""
-        return {role: model_id(getattr(self, role)) for role in ROLES}
+        return {role: getattr(self, role).model_id for role in ROLES}
 
 
 def load_models(
@@ -109,26 +121,58 @@ def load_models(
     models: Mapping[str, ModelLike] | None = None,
     *,
     base_url: str | None = None,
+    ledger: Ledger | None = None,
+    retries: Retries | None = None,
 ) -> RoleModels:
-    """Return a model for each role: `models[role]` where given, else `model`.
+    """Return a client for each role: of `models[role]` where given, else of `model`.
+
+    Judging is done by the critiquing model, unless it has a model of its own. Clients of one
+    provider share what they learn about how much it can take.
+
+    Args:
+        model: Chat model or model string for all roles.
+        models: Chat model or model string by role.
+        base_url: Address of an OpenAI-compatible server.
+        ledger: Counts and limits the calls of all roles.
+        retries: How provider trouble is waited out.
 
     Raises:
         ConfigurationError: `models` names an unknown role, or a model cannot be loaded.
+        MissingExtraError: the provider's package is not installed.
     """
     given = dict(models or {})
     unknown = sorted(set(given) - set(ROLES))
     if unknown:
         msg = f"unknown roles {unknown}; the roles are {list(ROLES)}"
         raise ConfigurationError(msg)
+    chosen = {role: given.get(role, model) for role in ROLES}
+    chosen["judging"] = given.get("judging", chosen["critiquing"])
+    ledger = ledger or Ledger()
     loaded: dict[int | str, BaseChatModel] = {}
-    for each in (given.get(role, model) for role in ROLES):
+    limiters: defaultdict[str, Limiter] = defaultdict(Limiter)
+    clients = {}
+    for role, each in chosen.items():
         key = each if isinstance(each, str) else id(each)
         if key not in loaded:
             loaded[key] = load_model(each, base_url=base_url)
-    chosen = {role: given.get(role, model) for role in ROLES}
-    return RoleModels(
-        **{role: loaded[m if isinstance(m, str) else id(m)] for role, m in chosen.items()}
-    )
+        clients[role] = ModelClient(
+            role,
+            loaded[key],
+            model_id=model_id(loaded[key]),
+            ledger=ledger,
+            limiter=limiters[_endpoint(loaded[key])],
+            retries=retries,
+        )
+    return RoleModels(**clients)
+
+
+def _endpoint(model: BaseChatModel) -> str:
+    """Return what is shared by models that one provider serves: an address, else the class."""
+    for attribute in ("openai_api_base", "base_url", "azure_endpoint", "endpoint_url"):
+        address = getattr(model, attribute, None)
+        if isinstance(address, str) and address:
+            return address
+    return f"{type(model).__module__}.{type(model).__name__}"
 
 
 def model_id(model: BaseChatModel) -> str:

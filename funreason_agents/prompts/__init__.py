@@ -9,7 +9,7 @@ from importlib.resources import files
 
 from funreason_agents.errors import ConfigurationError
 
-ROLES = ("tooling", "querying", "reasoning", "critiquing")
+ROLES = ("tooling", "querying", "reasoning", "critiquing", "judging")
 _VARIABLE = re.compile(r"\{\{(\w+)\}\}")
 
 

@@ -20,6 +20,11 @@ class Frozen(BaseModel):
         return self.model_dump(mode="json")
 
 
+_CANONICAL = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+)
+
+
 def canonical_json(value: Any) -> str:
     """Serialise `value` so that equal values give equal text.
 
@@ -27,9 +32,7 @@ def canonical_json(value: Any) -> str:
         ValueError: `value` holds NaN or an infinity.
         TypeError: `value` holds something that is not JSON.
     """
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    )
+    return _CANONICAL.encode(value)
 
 
 def content_hash(value: Any, length: int = 16) -> str:
@@ -73,32 +76,34 @@ def pointer_field(pointer: str) -> str:
 
 
 def iterate_values(content: Any) -> Iterator[tuple[str, str, str, Any]]:
-    """Yield (pointer, field, container, value) for every scalar and list of scalars.
+    """Return (pointer, field, container, value) for every scalar and list of scalars.
 
     Keys of an object of objects count as values too, under the object's own name: in
     `{"stocks": {"AAPL": {...}}}` the value `"AAPL"` is a `stocks`.
     """
-    yield from _iterate(content, "", ("", ""))
+    found: list[tuple[str, str, str, Any]] = []
+    _collect_values(content, "", "", "", found)
+    return iter(found)
 
 
-def _iterate(
-    value: Any, pointer: str, names: tuple[str, str]
-) -> Iterator[tuple[str, str, str, Any]]:
-    container, field = names
+def _collect_values(
+    value: Any, pointer: str, container: str, field: str, found: list[tuple[str, str, str, Any]]
+) -> None:
+    """Append to one list: nested generators would pass each value up through every level."""
     if isinstance(value, dict):
         keyed = len(value) > 0 and all(isinstance(item, dict) for item in value.values())
         for key, item in value.items():
             inner = f"{pointer}/{escape_key(str(key))}"
             if keyed and field:
-                yield inner, field, container, key
-            yield from _iterate(item, inner, (field, str(key)))
+                found.append((inner, field, container, key))
+            _collect_values(item, inner, field, str(key), found)
     elif isinstance(value, list):
         if value and all(not isinstance(item, dict | list) for item in value):
-            yield pointer, field, container, value
+            found.append((pointer, field, container, value))
         for number, item in enumerate(value):
-            yield from _iterate(item, f"{pointer}/{number}", names)
+            _collect_values(item, f"{pointer}/{number}", container, field, found)
     elif value is not None:
-        yield pointer, field, container, value
+        found.append((pointer, field, container, value))
 
 
 def find_choices(content: Any, pointer: str) -> list[tuple[int, int]]:

@@ -7,10 +7,12 @@ from typing import Any, Literal
 from pydantic import Field
 
 from funreason_agents.schemas.base import Frozen, content_hash
+from funreason_agents.schemas.review import Edit
+from funreason_agents.schemas.tasks import HardTurn
 from funreason_agents.schemas.tools import Origin, ToolSpec
 from funreason_agents.schemas.trajectory import Check, MatchMode, Message
 
-SCHEMA_VERSION: Literal[1] = 1
+SCHEMA_VERSION: Literal[2] = 2
 
 
 class GoldCall(Frozen):
@@ -29,12 +31,20 @@ class CertifiedCall(Frozen):
 
 
 class CertifiedTurn(Frozen):
-    """The gold trace that a turn was judged against, and what its own calls must reproduce."""
+    """The gold trace that a turn was judged against, and what its own calls must reproduce.
+
+    There is one for each message of the user.
+    """
 
     target: str
     mode: MatchMode
     gold: tuple[GoldCall, ...]
+    """Empty where nothing may be called."""
     calls: tuple[CertifiedCall, ...]
+    hard: HardTurn | None = None
+    """What makes the turn hard; None for a plain one."""
+    edits: tuple[Edit, ...] = ()
+    """What a person changed in it: the model's version and theirs, a preference pair."""
 
 
 class Certificate(Frozen):
@@ -68,7 +78,8 @@ class Provenance(Frozen):
 class TrainingRecord(Frozen):
     """A trajectory made ready for training."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1, 2] = SCHEMA_VERSION
+    """Version 1 had no hard turns; it is read as it is."""
     id: str
     messages: tuple[Message, ...]
     tools: tuple[ToolSpec, ...]

@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
 from funreason_agents.schemas.base import Frozen, content_hash
-from funreason_agents.schemas.tools import ExecutedCall
+from funreason_agents.schemas.tools import ExecutedCall, ToolSpec
+
+HardTurnKind = Literal[
+    "missing_function",
+    "missing_parameter",
+    "long_context",
+    "parallel_calls",
+    "irrelevance",
+    "error_recovery",
+]
+TurnKind = Literal["plain", HardTurnKind]
 
 
 class CallTrace(Frozen):
-    """The calls that were executed for one turn: its gold answer, minimised by re-execution."""
+    """The calls that were executed for one turn: its gold answer, minimised by re-execution.
+
+    A trace without calls is the gold answer where nothing may be called.
+    """
 
     environment_id: str
     seed: int
     """Seed of the environment session."""
     target: str
-    calls: tuple[ExecutedCall, ...]
-    requests: tuple[int, ...]
+    """The tool that the turn is meant to exercise; empty where nothing may be called."""
+    state_before: str
+    """State hash before the first call."""
+    calls: tuple[ExecutedCall, ...] = ()
+    requests: tuple[int, ...] = ()
     """Positions of the calls that the user asks for; all others only serve one of these."""
+    mistake: ExecutedCall | None = None
+    """A plausible call at the start of the turn that the world refuses (error and recovery)."""
 
     @property
     def id(self) -> str:
@@ -27,14 +45,9 @@ class CallTrace(Frozen):
         return content_hash(self.to_json())
 
     @property
-    def state_before(self) -> str:
-        """State hash before the first call."""
-        return self.calls[0].state_before
-
-    @property
     def state_after(self) -> str:
         """State hash after the last call."""
-        return self.calls[-1].state_after
+        return self.calls[-1].state_after if self.calls else self.state_before
 
     @property
     def tool_names(self) -> tuple[str, ...]:
@@ -48,6 +61,8 @@ class OuterInput(Frozen):
     label: str
     description: str = ""
     value: Any
+    reference: str | None = None
+    """Words that stand for the value, such as "the same city as before"."""
 
 
 class AdvancedTool(Frozen):
@@ -69,6 +84,29 @@ class AdvancedTool(Frozen):
         return content_hash(self.to_json())
 
 
+class HardTurn(Frozen):
+    """What makes a turn hard, with all that a reader needs to check it again."""
+
+    kind: HardTurnKind
+    part: Literal[1, 2] = 1
+    """Missing function, missing parameter: 1 is the request that lacks it, 2 what completes it."""
+    function: str | None = None
+    """Missing function: the tool that is not offered in part 1."""
+    omitted: OuterInput | None = None
+    """Missing parameter: what the user leaves out in part 1 and supplies in part 2."""
+    filler: str = ""
+    """Long context: text in the query that has nothing to do with the request."""
+    distractors: tuple[ToolSpec, ...] = ()
+    """Long context: tools that are offered beside the environment's own and never needed."""
+    foreign: ToolSpec | None = None
+    """Irrelevance: the tool that the request would take; the environment has nothing like it."""
+
+    def offer(self, tools: tuple[ToolSpec, ...]) -> tuple[ToolSpec, ...]:
+        """Return the tools that the reasoner is offered in this turn, of the environment's."""
+        held_out = self.function if self.part == 1 else None
+        return (*(tool for tool in tools if tool.name != held_out), *self.distractors)
+
+
 class TurnTask(Frozen):
     """A query, and the call trace that answers it."""
 
@@ -77,8 +115,19 @@ class TurnTask(Frozen):
     trace: CallTrace
     query_rounds: int = Field(default=1, ge=1)
     """How many queries were written until the gate let one pass."""
+    hard: HardTurn | None = None
+    """What makes the turn hard; None for a plain one."""
+    pending: str = ""
+    """The message before, whose request this query only completes."""
+    then: TurnTask | None = None
+    """The task that completes this one's request: the second message of the same turn."""
 
     @property
     def id(self) -> str:
         """Content hash of the task."""
         return content_hash([self.query, self.advanced_tool.id, self.trace.id])
+
+    @property
+    def kind(self) -> TurnKind:
+        """Which kind of turn it sets."""
+        return self.hard.kind if self.hard else "plain"

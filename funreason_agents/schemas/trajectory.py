@@ -8,7 +8,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from funreason_agents.schemas.base import Frozen
-from funreason_agents.schemas.tasks import AdvancedTool, CallTrace
+from funreason_agents.schemas.review import Edit
+from funreason_agents.schemas.tasks import AdvancedTool, CallTrace, HardTurn, TurnKind
 from funreason_agents.schemas.tools import ExecutedCall, ToolCall
 
 CheckName = Literal[
@@ -19,9 +20,13 @@ CheckName = Literal[
     "query_clean",
     "reply_grounded",
     "scaffolding_absent",
+    "turn_kind",
     "replays",
 ]
 MatchMode = Literal["exact", "outcome"]
+CritiqueKind = Literal[
+    "missing_call", "extra_call", "wrong_tool", "wrong_source", "separate_calls", "bad_reply"
+]
 
 
 class Message(Frozen):
@@ -36,7 +41,7 @@ class Message(Frozen):
     is_error: bool = False
     """The tool said no. Only for tool messages."""
     trainable: bool = False
-    """The reasoner wrote this message, and it was accepted. Never derived from the role."""
+    """The reasoner wrote this message, it was accepted, and no call in it was refused."""
 
 
 def calls_of(messages: Sequence[Message]) -> tuple[ToolCall, ...]:
@@ -48,9 +53,13 @@ class Attempt(Frozen):
     """One answer of the reasoner: everything it said and every call that was executed."""
 
     round: int = Field(ge=1)
+    sample: int = Field(default=0, ge=0)
+    """Which of the samples of its round this is, from 0."""
     messages: tuple[Message, ...]
     executed: tuple[ExecutedCall, ...]
-    stop: Literal["replied", "too_many_calls"]
+    stop: Literal["replied", "too_many_calls", "unusable_answer"]
+    trouble: str | None = None
+    """Of an unusable answer: what is wrong with it, such as `"truncated"`."""
 
     @property
     def reply(self) -> str:
@@ -63,7 +72,7 @@ class Critique(Frozen):
     """What the critic says of a failed attempt. May not contain gold values."""
 
     round: int
-    kind: Literal["missing_call", "extra_call", "wrong_tool", "wrong_source", "bad_reply"]
+    kind: CritiqueKind
     step: int | None = None
     """Position of the call in the attempt, from 0."""
     tool: str | None = None
@@ -101,6 +110,7 @@ class Turn(Frozen):
     """An accepted attempt, closed with a reply, together with what it was judged against."""
 
     index: int
+    """Which planned turn it belongs to. A hard turn may take two messages of the user."""
     query: str
     advanced_tool: AdvancedTool
     trace: CallTrace
@@ -108,6 +118,17 @@ class Turn(Frozen):
     verdict: Verdict
     turn_attempt: int
     """Which draw of a target this is, from 1; the ones before it were rejected."""
+    hard: HardTurn | None = None
+    """What makes it hard; None for a plain turn."""
+    samples: tuple[int, ...] = ()
+    """Per round, how many of its samples were accepted."""
+    edits: tuple[Edit, ...] = ()
+    """What a person changed in it; the turn was executed and verified again after each."""
+
+    @property
+    def kind(self) -> TurnKind:
+        """Which kind of turn it is."""
+        return self.hard.kind if self.hard else "plain"
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -120,15 +141,18 @@ class RejectedTurn(Frozen):
 
     turn: int
     turn_attempt: int
+    kind: TurnKind = "plain"
     target: str | None
     """None if the environment has no tool that could be one."""
-    stage: Literal["environment_explorer", "query_writer", "reasoner_critic"]
+    stage: Literal["environment_explorer", "query_writer", "reasoner_critic", "review"]
     reason: str
     query: str | None = None
     trace: CallTrace | None = None
     attempt: Attempt | None = None
     checks: tuple[Check, ...] = ()
     critiques: tuple[Critique, ...] = ()
+    samples: tuple[int, ...] = ()
+    """Per round, how many of its samples were accepted; of a rejected turn, none."""
 
 
 class Trajectory(Frozen):

@@ -58,6 +58,7 @@ _STOP = frozenset(
 )
 
 
+@lru_cache(maxsize=65536)
 def split_identifier(name: str) -> tuple[str, ...]:
     """Split `snake_case`, `camelCase` and `kebab-case` into lower-case words."""
     return tuple(word.lower() for word in _CAMEL.findall(name))

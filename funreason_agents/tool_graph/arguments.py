@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,6 +46,11 @@ class Sources:
     """Refusals so far by `doubt_key`: by the kind of place that the values came from."""
     loose: bool = False
     """Draw texts that nothing fits by name from all that is known, rather than invent them."""
+    reference_rate: float = 0.0
+    """How often a value is one that the user can refer to, where there is such a value."""
+    referable: Callable[[str, bool], Sequence[Any]] = lambda _name, _listed: ()
+    """The values for a parameter that words can refer to; if the flag is set, only those that
+    an earlier result listed."""
 
 
 def exclusion_key(tool: str, parameter: str, value: Any) -> str:
@@ -95,9 +100,11 @@ def sample_call(tool: ToolSpec, sources: Sources, generator: random.Random) -> P
     taken: set[str] = set()
     for name, schema in tool.properties.items():
         bound = name in sources.bound
-        drawn = _draw_bound(tool.name, name, schema, sources, taken) if bound else None
-        if bound and drawn is None:
-            return None
+        drawn = _draw_referable(tool.name, name, schema, sources, generator)
+        if drawn is None and bound:
+            drawn = _draw_bound(tool.name, name, schema, sources, taken)
+            if drawn is None:
+                return None
         if drawn is None:
             used = {canonical_json(value) for value in arguments.values()}
             drawn = _draw_free(tool, name, schema, sources, (owners, used), generator)
@@ -132,6 +139,23 @@ def _order_ranges(arguments: dict[str, Any], origins: dict[str, Origin]) -> None
 
 
 _Drawn = tuple[Any, Origin, str]
+
+
+def _draw_referable(
+    tool: str, name: str, schema: dict[str, Any], sources: Sources, generator: random.Random
+) -> _Drawn | None:
+    """Take a value that the user can refer to, at the given rate; once refused, none any more.
+
+    What must come from an output is only taken from what was listed: the user can choose there,
+    but speaks of no access token "as before".
+    """
+    if not sources.reference_rate or generator.random() >= sources.reference_rate:
+        return None
+    origin = Origin(kind="state")
+    if sources.doubts.get(doubt_key(tool, name, origin), 0):
+        return None
+    values = [v for v in sources.referable(name, name in sources.bound) if fits(v, schema)]
+    return (generator.choice(values), origin, "") if values else None
 
 
 def _draw_bound(

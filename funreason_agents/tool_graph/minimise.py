@@ -29,7 +29,7 @@ def minimise(
     """
     plan = to_plan(walk)
     session.restore(start)
-    best = execute_plan(session, plan)
+    best = last = execute_plan(session, plan)
     if best is None:
         return None
     kept = list(range(len(plan)))
@@ -42,27 +42,18 @@ def minimise(
         if shorter is None:
             continue
         session.restore(start)
-        done = execute_plan(session, shorter)
+        done = last = execute_plan(session, shorter)
         if done is None or not _same_results(done, fewer, best, kept, {*asked, *own}):
             continue
         if done[-1].state_after == best[-1].state_after:
             best, kept = done, fewer
         else:
             own.add(position)
-    session.restore(start)
-    final = execute_plan(session, to_plan(best))
-    return (
-        None
-        if final is None
-        else (
-            final,
-            [
-                number
-                for number, position in enumerate(kept)
-                if position in own or position in asked
-            ],
-        )
-    )
+    if last is not best:  # the session has executed something shorter since
+        session.restore(start)
+        best = execute_plan(session, to_plan(best))
+    asked_for = [n for n, position in enumerate(kept) if position in own or position in asked]
+    return None if best is None else (best, asked_for)
 
 
 def find_requests(

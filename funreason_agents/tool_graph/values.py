@@ -68,7 +68,7 @@ def call_values(step: ExecutedCall, number: int, kind: str = "output") -> list[V
     for pointer, field, container, value in iterate_values(content):
         if any(place >= most for place, _ in find_choices(content, pointer)):
             continue
-        if not isinstance(value, list) and canonical_json(value) in echoed:
+        if echoed and not isinstance(value, list) and canonical_json(value) in echoed:
             continue
         output = kind == "output"
         origin = Origin(

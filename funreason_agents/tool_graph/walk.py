@@ -48,6 +48,10 @@ class Walk:
     max_calls: int
     extra_calls: int = 0
     """Random legal calls to add after the target: requests of their own."""
+    reference_rate: float = 0.0
+    """How often the user goes on with a value that words can refer to."""
+    referable: Callable[[str, bool], Sequence[Any]] = lambda _name, _listed: ()
+    """The values that words can refer to, by parameter; see `Sources.referable`."""
     on_call: Callable[[ExecutedCall], None] = lambda _step: None
 
     done: list[ExecutedCall] = field(default_factory=list)
@@ -66,6 +70,8 @@ class Walk:
     _spent: set[str] = field(default_factory=set)
     """Calls that led nowhere before the last restart: others are tried first."""
     _known: list[Value] = field(default_factory=list)
+    _earlier: list[Value] = field(default_factory=list)
+    """What the calls of the earlier turns gave."""
 
     def run(self) -> str | None:
         """Walk until the target and the extra calls are done.
@@ -78,8 +84,8 @@ class Walk:
         Raises:
             EnvError: the environment broke.
         """
-        earlier = [_as_known(value) for value in output_values(self.history, kind="history")]
-        self._known = [*earlier, *state_values(self.session.state())]
+        self._earlier = output_values(self.history, kind="history")
+        self._known = [*map(_as_known, self._earlier), *state_values(self.session.state())]
         start = self.session.snapshot()
         for restart in range(RESTARTS + 1):
             if restart:
@@ -149,7 +155,7 @@ class Walk:
         )
 
     def _outputs(self) -> list[Value]:
-        return [*output_values(self.done), *output_values(self.history, kind="history")]
+        return [*output_values(self.done), *self._earlier]
 
     def _draw(self, name: str) -> PlannedCall | None:
         groups = self._situation().groups(name).values()
@@ -164,6 +170,8 @@ class Walk:
             excluded=self._excluded,
             doubts=self._doubts,
             loose=self._refusals[name] > 0,
+            reference_rate=self.reference_rate,
+            referable=self.referable,
         )
         tool = self.environment.tool(name)
         call = sample_call(tool, sources, self.generator)

@@ -11,7 +11,7 @@ from typing import Any
 from funreason_agents.environments.base import Environment
 from funreason_agents.errors import VerificationError
 from funreason_agents.schemas.base import canonical_json, iterate_leaves
-from funreason_agents.schemas.tasks import CallTrace
+from funreason_agents.schemas.tasks import CallTrace, HardTurn
 from funreason_agents.schemas.tools import ExecutedCall, ToolSpec
 from funreason_agents.schemas.trajectory import Check, MatchMode, Message
 from funreason_agents.verification.derivations import Facts, find_derivation
@@ -33,6 +33,28 @@ class TurnCase:
     before: Facts
     """The conversation before this turn."""
     mode: MatchMode = "exact"
+    hard: HardTurn | None = None
+    pending: str = ""
+    """The message before, whose request the query only completes."""
+    reversed_group: tuple[ExecutedCall, ...] | None = None
+    """Parallel calls: those of one message, as executed in the other order."""
+
+    @property
+    def own_query(self) -> str:
+        """The query without the text that has nothing to do with the request."""
+        filler = self.hard.filler if self.hard else ""
+        return self.query.replace(filler, "").strip() if filler else self.query
+
+    @property
+    def request(self) -> str:
+        """All that the user asks for: what is pending, and this query."""
+        return f"{self.pending}\n{self.own_query}" if self.pending else self.own_query
+
+    @property
+    def offered(self) -> tuple[ToolSpec, ...]:
+        """The tools that the reasoner was offered."""
+        tools = self.environment.tools
+        return self.hard.offer(tools) if self.hard else tools
 
 
 def check_calls_valid(case: TurnCase) -> Check:
@@ -46,12 +68,19 @@ def check_calls_valid(case: TurnCase) -> Check:
 
 
 def check_calls_match(case: TurnCase) -> Check:
-    """The calls are the gold calls (mode `exact`), or gave their results (mode `outcome`)."""
+    """The calls are the gold calls (mode `exact`), or gave their results (mode `outcome`).
+
+    Where nothing may be called, nothing was.
+    """
+    if not case.trace.calls:
+        count = len(case.executed)
+        details: dict[str, Any] = {"kind": "extra_call", "step": 0} if count else {}
+        return Check(name="calls_match", passed=not count, mode=case.mode, details=details)
     gold = _without_defaults(case.trace.calls, case.environment.tools)
     attempt = _without_defaults(case.executed, case.environment.tools)
     if case.mode == "outcome":
         missing = missing_results(gold, attempt)
-        details: dict[str, Any] = {"missing_results": missing}
+        details = {"missing_results": missing}
         return Check(name="calls_match", passed=not missing, mode="outcome", details=details)
     match = match_calls(gold, attempt)
     problem = dict(match.problem)
@@ -113,7 +142,7 @@ def check_arguments_derivable(case: TurnCase) -> Check:
         VerificationError: the messages do not hold the executed calls.
     """
     specs = {tool.name: tool for tool in case.environment.tools}
-    facts = case.before.add_text(case.query)
+    facts = case.before.add_text(case.request)
     used: dict[str, int] = {}
     problems, trivial = [], 0
     for group in _group_by_message(case):
@@ -149,7 +178,15 @@ def _group_by_message(case: TurnCase) -> list[list[tuple[int, ExecutedCall]]]:
 
 def check_query_clean(case: TurnCase) -> Check:
     """The query passes the gate: no identifiers, nothing that only a tool knows, all inputs."""
-    problems = find_query_problems(case.query, case.trace, case.environment.tools, case.before)
+    omitted = case.hard.omitted if case.hard and case.hard.part == 1 else None
+    problems = find_query_problems(
+        case.own_query,
+        case.trace,
+        case.environment.tools,
+        case.before,
+        omitted=() if omitted is None else (omitted.value,),
+        pending=case.pending,
+    )
     return Check(name="query_clean", passed=not problems, details={"problems": problems})
 
 
@@ -158,7 +195,7 @@ def check_reply_grounded(case: TurnCase) -> Check:
     reply = case.messages[-1].content if case.messages else ""
     if not reply.strip() or case.messages[-1].tool_calls:
         return Check(name="reply_grounded", passed=False, details={"problems": ["no reply"]})
-    facts = case.before.add_text(case.query)
+    facts = case.before.add_text(case.request)
     for step in case.executed:
         facts = facts.add_arguments(step.call.arguments).add_result(step.result.content)
     problems = find_ungrounded(reply, facts)

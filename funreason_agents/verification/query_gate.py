@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from funreason_agents.schemas.base import find_choices, iterate_leaves, resolve_pointer
@@ -11,33 +13,160 @@ from funreason_agents.schemas.tasks import CallTrace
 from funreason_agents.schemas.tools import ExecutedCall, Origin, ToolSpec
 from funreason_agents.schemas.words import humanize, split_identifier
 from funreason_agents.verification.derivations import DIRECT, Facts, find_derivation
-from funreason_agents.verification.values import is_distinctive, is_trivial, text_holds
+from funreason_agents.verification.reference_grammar import Span
+from funreason_agents.verification.references import find_meant, find_references, remove_spans
+from funreason_agents.verification.values import (
+    fold,
+    is_distinctive,
+    is_trivial,
+    same_value,
+    text_holds,
+)
 
 _CALL_SYNTAX = re.compile(r"\b[A-Za-z_]\w*\([^()\n]*[=,\"'\d][^()\n]*\)")
 
 
 def find_query_problems(
-    query: str, trace: CallTrace, tools: Sequence[ToolSpec], facts: Facts
+    query: str,
+    trace: CallTrace,
+    tools: Sequence[ToolSpec],
+    facts: Facts,
+    *,
+    omitted: Sequence[Any] = (),
+    pending: str = "",
 ) -> list[str]:
     """Return what is wrong with `query`, in words that its writer can act on; empty if clean.
+
+    A value that the user must supply stands in the query, or a reference in it leads to it.
 
     Args:
         query: The user utterance.
         trace: The gold call trace that it must lead to.
         tools: All tools of the environment.
         facts: The conversation before this turn.
+        omitted: Values that the query must leave out, so that the assistant has to ask.
+        pending: The user's message whose request this query only completes: what the user must
+            supply may stand in either. The rest is looked for in `query` alone.
     """
     problems = [f"it names the identifier {name!r}" for name in _identifiers(query, tools)]
     if _CALL_SYNTAX.search(query):
         problems.append("it contains call syntax")
-    said = Facts().add_text(query)
-    for label, value in supplied_leaves(trace, tools):
-        if find_derivation(value, said) not in DIRECT:
-            problems.append(f"the value for {label!r} is missing: {value!r}")
+    asked = _Asked.of((query, pending) if pending else (query,), trace, tools, facts)
+    if trace.calls and not pending and _says_only(query, [each.leaf for each in asked.supplied]):
+        problems.append("it says nothing but values: say what you want done")
+    unsaid = [leaf for value in omitted for _, leaf in iterate_leaves(value)]
+    problems += [
+        f"it says {leaf!r}, which it must leave out"
+        for leaf in unsaid
+        if any(says(leaf) for says in (asked.refers_to, asked.states))
+    ]
+    for each in asked.supplied:
+        if any(same_value(each.leaf, leaf) for leaf in unsaid) or asked.supplies(each):
+            continue
+        # Without the value: models that copy the reason would have it in their query that way.
+        problems.append(f"the value for {each.label!r} is missing")
+    problems += [
+        f"what it refers to for {label!r} is {value!r}, which is not wanted"
+        for label, value in asked.find_astray(facts)
+    ]
     problems += [
         f"it reveals {v!r}, which only a tool can know" for v in _revealed(query, trace, facts)
     ]
     return problems
+
+
+LEAST = 6
+"""Letters that a request has at least, beside its values."""
+
+
+def _says_only(query: str, values: Sequence[Any]) -> bool:
+    rest = fold(query)
+    for value in sorted((fold(str(value)) for value in values), key=len, reverse=True):
+        rest = rest.replace(value, " ")
+    return sum(map(str.isalpha, rest)) < LEAST
+
+
+CHOICE = "choice among the results"
+"""The label of which item of this turn's results is meant."""
+
+
+@dataclass(frozen=True)
+class _Supplied:
+    """A leaf that the user must supply, and the whole argument that it belongs to."""
+
+    label: str
+    leaf: Any
+    whole: Any
+
+    @property
+    def values(self) -> tuple[Any, Any]:
+        """What a reference may lead to."""
+        return self.leaf, self.whole
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What the messages of one request state, and what they refer to."""
+
+    texts: tuple[str, ...]
+    supplied: tuple[_Supplied, ...]
+    referred: tuple[_Supplied, ...]
+    """Those of the supplied leaves that a reference leads to."""
+    said: Facts
+    """The messages without these references: the second one is no number two."""
+
+    @classmethod
+    def of(
+        cls, texts: tuple[str, ...], trace: CallTrace, tools: Sequence[ToolSpec], facts: Facts
+    ) -> _Asked:
+        """Read the messages."""
+        supplied = tuple(_iterate_supplied(trace, tools))
+        # Where results of this turn are chosen from, "the second one" is one of those.
+        bare = all(each.label != CHOICE for each in supplied)
+        spans: list[list[Span]] = [[] for _ in texts]
+        referred = []
+        for each in supplied:
+            found = [_find_spans(text, each, facts, bare=bare) for text in texts]
+            if any(found):
+                referred.append(each)
+            for held, more in zip(spans, found, strict=True):
+                held += more
+        said = Facts()
+        for text, held in zip(texts, spans, strict=True):
+            said = said.add_text(remove_spans(text, held) if held else text)
+        return cls(texts, supplied, tuple(referred), said)
+
+    def states(self, leaf: Any) -> bool:
+        """Return whether a message states the leaf itself."""
+        if is_trivial(leaf):
+            return any(text_holds(text, leaf) for text in self.said.texts)
+        return find_derivation(leaf, self.said) in DIRECT
+
+    def refers_to(self, leaf: Any) -> bool:
+        """Return whether a message refers to the leaf."""
+        return any(same_value(each.leaf, leaf) for each in self.referred)
+
+    def find_astray(self, facts: Facts) -> Iterator[tuple[str, Any]]:
+        """Yield (label, value) for what is referred to under a supplied label but not wanted."""
+        for label in dict.fromkeys(each.label for each in self.supplied):
+            wanted = [v for each in self.supplied if each.label == label for v in each.values]
+            for value in (v for text in self.texts for v in find_meant(text, label, facts)):
+                if not any(same_value(value, other) for other in wanted):
+                    yield label, value
+
+    def supplies(self, each: _Supplied) -> bool:
+        """Return whether the messages supply a leaf, one way or the other."""
+        return each in self.referred or find_derivation(each.leaf, self.said) in DIRECT
+
+
+def _find_spans(text: str, each: _Supplied, facts: Facts, *, bare: bool) -> tuple[Span, ...]:
+    """Return the references that lead to a leaf, or to the whole argument around it."""
+    if each.label == CHOICE:
+        return ()
+    leaf = find_references(text, each.label, each.leaf, facts, bare=bare)
+    if leaf or each.whole is each.leaf:
+        return leaf
+    return find_references(text, each.label, each.whole, facts, bare=bare)
 
 
 ORDINALS = ("first", "second", "third")
@@ -49,6 +178,10 @@ def supplied_leaves(trace: CallTrace, tools: Sequence[ToolSpec]) -> Iterator[tup
     That is every leaf of the gold arguments that comes from no result and is not the schema's
     default; and which item is meant, where a value is taken from a list of several.
     """
+    yield from ((each.label, each.leaf) for each in _iterate_supplied(trace, tools))
+
+
+def _iterate_supplied(trace: CallTrace, tools: Sequence[ToolSpec]) -> Iterator[_Supplied]:
     specs = {tool.name: tool for tool in tools}
     for step in trace.calls:
         schemas = specs[step.call.name].properties
@@ -60,9 +193,10 @@ def supplied_leaves(trace: CallTrace, tools: Sequence[ToolSpec]) -> Iterator[tup
             schema = schemas.get(parameter, {})
             if is_trivial(value) or ("default" in schema and schema["default"] == value):
                 continue
-            yield humanize(parameter), value
+            whole = step.call.arguments.get(parameter, value)
+            yield _Supplied(humanize(parameter), value, whole)
         for position in find_selections(step, trace.calls):
-            yield "choice among the results", ORDINALS[position]
+            yield _Supplied(CHOICE, ORDINALS[position], ORDINALS[position])
 
 
 def find_selections(step: ExecutedCall, calls: Sequence[ExecutedCall]) -> list[int]:
@@ -93,13 +227,26 @@ def _identifiers(query: str, tools: Sequence[ToolSpec]) -> list[str]:
     folded = {word.lower() for word in words if not word.isalpha()}
     for tool in tools:
         for name in (tool.name, *tool.properties):
-            joined = re.search(r"[a-z0-9][_.-]\w|[a-z][A-Z]", name) is not None
-            if joined and (name in words or (not name.isalpha() and name.lower() in folded)):
+            if _is_joined(name) and (
+                name in words or (not name.isalpha() and name.lower() in folded)
+            ):
                 found.add(name)
-        parts = split_identifier(tool.name)
-        if len(parts) >= 3 and re.search(rf"\b{' '.join(map(re.escape, parts))}\b", lowered):
+        words_of = _spelled_out(tool.name)
+        if words_of is not None and words_of.search(lowered):
             found.add(tool.name)
     return sorted(found)
+
+
+@lru_cache(maxsize=4096)
+def _is_joined(name: str) -> bool:
+    return re.search(r"[a-z0-9][_.-]\w|[a-z][A-Z]", name) is not None
+
+
+@lru_cache(maxsize=4096)
+def _spelled_out(name: str) -> re.Pattern[str] | None:
+    """Return what finds the words of a name of three or more; shorter ones are ordinary words."""
+    parts = split_identifier(name)
+    return re.compile(rf"\b{' '.join(map(re.escape, parts))}\b") if len(parts) >= 3 else None
 
 
 def _revealed(query: str, trace: CallTrace, facts: Facts) -> list[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, get_args
 
 from pydantic import Field
@@ -17,6 +17,7 @@ from funreason_agents.schemas.tools import ExecutedCall, ToolCall
 from funreason_agents.schemas.trajectory import Check, CheckName, Message, calls_of
 from funreason_agents.verification.checks import TurnCase
 from funreason_agents.verification.derivations import Facts
+from funreason_agents.verification.turn_kinds import find_parallel_group, replay_reversed
 from funreason_agents.verification.verdict import judge_turn
 
 
@@ -26,7 +27,7 @@ class Problem(Frozen):
     turn: int | None
     check: str
     """Name of the failed check, or `record_id`, `tools`, `initial_state`, `turns`, `messages`,
-    `checks`, `target`."""
+    `trainable`, `checks`, `target`, `parts`."""
     details: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -76,7 +77,9 @@ def verify_record(record: TrainingRecord, environment: Environment) -> RecordRep
         ):
             start, replayed = replays[number]
             session.restore(start)
-            failed = _judge(environment, session, before, messages, certified, replayed)
+            is_completion = certified.hard is not None and certified.hard.part == 2
+            pending = turns[number - 1][0].content if is_completion and number else ""
+            failed = _judge(environment, session, before, messages, certified, replayed, pending)
             problems += [Problem(turn=number, check=c.name, details=c.details) for c in failed]
             before = before.add_messages(messages)
     finally:
@@ -120,7 +123,17 @@ def _find_outer_problems(record: TrainingRecord, environment: Environment) -> li
         problem = _find_shape_problem(messages)
         if problem:
             problems.append(Problem(turn=number, check="messages", details={"problem": problem}))
+        if any(_find_trained_errors(messages)):
+            problems.append(Problem(turn=number, check="trainable"))
     return problems + _find_claimed_problems(record)
+
+
+def _find_trained_errors(messages: Sequence[Message]) -> Iterator[Message]:
+    """Yield the messages that are trained on although a call of theirs was refused."""
+    refused = {m.tool_call_id for m in messages if m.role == "tool" and m.is_error}
+    for message in messages:
+        if message.trainable and any(call.id in refused for call in message.tool_calls):
+            yield message
 
 
 def _find_claimed_problems(record: TrainingRecord) -> list[Problem]:
@@ -133,8 +146,23 @@ def _find_claimed_problems(record: TrainingRecord) -> list[Problem]:
     if len(record.checks) != len(record.certificate.turns):
         problems.append(Problem(turn=None, check="checks"))
     for number, turn in enumerate(record.certificate.turns):
-        if turn.target not in {call.name for call in turn.gold}:
+        if turn.target not in ({call.name for call in turn.gold} or {""}):
             problems.append(Problem(turn=number, check="target"))
+    return problems + _find_part_problems(record)
+
+
+def _find_part_problems(record: TrainingRecord) -> list[Problem]:
+    """Where a turn takes two messages of the user, one must complete the other."""
+    problems = []
+    hard = [turn.hard for turn in record.certificate.turns]
+    for number, each in enumerate(hard):
+        if each is None or each.kind not in ("missing_function", "missing_parameter"):
+            continue
+        place = number + (1 if each.part == 1 else -1)
+        other = hard[place] if 0 <= place < len(hard) else None
+        wanted = each.model_copy(update={"part": 3 - each.part})
+        if other != wanted:
+            problems.append(Problem(turn=number, check="parts"))
     return problems
 
 
@@ -167,12 +195,14 @@ def _judge(
     messages: Sequence[Message],
     certified: CertifiedTurn,
     replayed: Sequence[ExecutedCall],
+    pending: str,
 ) -> list[Check]:
     """Return the failed checks of one turn; the session stands before it."""
+    start, state_before = session.snapshot(), session.state_hash()
     plan = [PlannedCall(call.name, call.arguments, call.origins) for call in certified.gold]
     gold = execute_plan(session, plan)
     replays = _check_against_certificate(messages, certified, replayed)
-    if not gold:
+    if gold is None:
         details = {"problem": "the gold calls of the certificate cannot be executed"}
         match = Check(name="calls_match", passed=False, mode=certified.mode, details=details)
         return [match] if replays.passed else [match, replays]
@@ -180,9 +210,13 @@ def _judge(
         environment_id=environment.id,
         seed=session.seed,
         target=certified.target,
+        state_before=state_before,
         calls=tuple(gold),
-        requests=(),
     )
+    kind = certified.hard.kind if certified.hard else "plain"
+    group = find_parallel_group(messages) if kind == "parallel_calls" else None
+    if group is not None:
+        session.restore(start)
     case = TurnCase(
         environment=environment,
         query=messages[0].content,
@@ -191,6 +225,9 @@ def _judge(
         executed=tuple(replayed),
         before=before,
         mode=certified.mode,
+        hard=certified.hard,
+        pending=pending,
+        reversed_group=tuple(replay_reversed(session, replayed, group)) if group else None,
     )
     verdict = judge_turn(case, replays)
     return [check for check in verdict.checks if not check.passed]

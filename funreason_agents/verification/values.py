@@ -102,6 +102,11 @@ def numbers_in(text: str, *, plain: bool = False) -> list[float]:
         text: Any text.
         plain: Leave out the parts of codes, dates and times.
     """
+    return list(_numbers_in(text, plain))
+
+
+@lru_cache(maxsize=8192)
+def _numbers_in(text: str, plain: bool) -> tuple[float, ...]:
     text = to_plain(text)
     pattern = _PLAIN_NUMBER if plain else _NUMBER
     found = [float(part.replace(",", "")) for part in pattern.findall(text)]
@@ -109,7 +114,7 @@ def numbers_in(text: str, *, plain: bool = False) -> list[float]:
         float(part.replace(".", "").replace(",", ".")) for part in _COMMA_NUMBER.findall(text)
     ]
     found += [word_number(match.group()) for match in NUMBER_WORD.finditer(text)]
-    return [number for number in found if math.isfinite(number)]
+    return tuple(number for number in found if math.isfinite(number))
 
 
 def word_number(word: str) -> float:

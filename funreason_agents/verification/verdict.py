@@ -15,6 +15,7 @@ from funreason_agents.verification.checks import (
     check_reply_grounded,
     check_scaffolding_absent,
 )
+from funreason_agents.verification.turn_kinds import check_turn_kind
 
 
 def judge_turn(case: TurnCase, replays: Check) -> Verdict:
@@ -36,6 +37,7 @@ def judge_turn(case: TurnCase, replays: Check) -> Verdict:
             check_query_clean(case),
             check_reply_grounded(case),
             check_scaffolding_absent(case),
+            check_turn_kind(case),
             replays,
         )
     return Verdict(checks=checks, verifier_version=VERIFIER_VERSION)

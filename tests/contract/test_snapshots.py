@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 from sources import ROOT
 
-from funreason_agents.graphs.agents import criticise, make_advanced_tool, take_step, write_query
+from funreason_agents.graphs.agents import (
+    criticise,
+    judge_query,
+    make_advanced_tool,
+    take_step,
+    write_query,
+)
+from funreason_agents.graphs.noise import draw_noise
+from funreason_agents.models.client import CallScope, ModelClient
 from funreason_agents.prompts import ROLES
 from funreason_agents.schemas.record import SCHEMA_VERSION, TrainingRecord
 from funreason_agents.schemas.tasks import AdvancedTool, CallTrace, OuterInput, TurnTask
@@ -58,7 +66,12 @@ TASK = TurnTask(
         composition=("find_locker", "open_locker"),
     ),
     trace=CallTrace(
-        environment_id="lockers", seed=1, target="open_locker", calls=(FIND, OPEN), requests=(1,)
+        environment_id="lockers",
+        seed=1,
+        target="open_locker",
+        state_before="a",
+        calls=(FIND, OPEN),
+        requests=(1,),
     ),
 )
 CRITIQUE = Critique(round=1, kind="missing_call", step=1, text="It stops too early.")
@@ -86,17 +99,22 @@ def render(role):
         "querying": {"query": TASK.query},
         "reasoning": "Done.",
         "critiquing": {"kind": "missing_call", "text": "It stops too early."},
+        "judging": {"natural": True, "answerable": True, "reason": ""},
     }
     model = ScriptedChatModel(respond=lambda messages, tools: answers[role])
+    client, scope = ModelClient(role, model), CallScope()
     if role == "tooling":
-        make_advanced_tool(model, TASK.trace, TOOLS, Facts())
+        make_advanced_tool(client, TASK.trace, TOOLS, Facts(), scope)
     elif role == "querying":
-        noise = {"persona": "a student", "tone": "terse", "variant": 3}
-        write_query(model, TASK.advanced_tool, ["Hello."], noise, ["it contains call syntax"])
+        noise = draw_noise(7, 0, 0, 1, ("English",))
+        problems = ["it contains call syntax"]
+        write_query(client, TASK.advanced_tool, ["Hello."], noise, problems, scope)
     elif role == "reasoning":
-        take_step(model, TASK, TOOLS, [], [CRITIQUE])
+        take_step(client, TASK, TOOLS, [], [CRITIQUE], scope)
+    elif role == "judging":
+        judge_query(client, TASK.query, TASK.advanced_tool, ["Hello."], scope)
     else:
-        criticise(model, TASK, ATTEMPT, VERDICT)
+        criticise(client, TASK, ATTEMPT, VERDICT, scope)
     (call,) = model.calls
     bound = f"\n\n[tools]\n{json.dumps(call.tools, indent=2)}" if call.tools else ""
     return f"{call.prompt}{bound}\n"

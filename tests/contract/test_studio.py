@@ -70,7 +70,7 @@ def test_targets_load_and_draw_without_key_worker_or_session():
     assert done.returncode == 0, done.stderr
     drawings = json.loads(done.stdout)
     assert set(drawings) == set(NAMES)
-    assert "gate_query" in drawings["supervisor"]
+    assert "write_query" in drawings["supervisor"]
 
 
 def test_missing_key_is_the_error_of_the_run_that_needs_it(settings):

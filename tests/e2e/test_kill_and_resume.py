@@ -159,6 +159,7 @@ def test_run_killed_at_ten_moments_ends_like_an_undisturbed_one(start, kiosk, tm
     assert sorted(path.name for path in out.iterdir()) == [
         ".lock",
         "checkpoints.sqlite",
+        "ledger.jsonl",
         "provenance.jsonl",
         "records.jsonl",
         "run.json",

@@ -56,7 +56,7 @@ def test_parents_checkpointer_keeps_the_inner_states(example, environment, run):
     stages = {tuple(part.split(":")[0] for part in space.split("|")) for space in spaces}
     assert {
         ("make_dialogue",),
-        ("make_dialogue", "environment_explorer"),
+        ("make_dialogue", "query_writer"),
         ("make_dialogue", "reasoner_critic"),
         ("word_anew",),
     } <= stages
@@ -65,7 +65,7 @@ def test_parents_checkpointer_keeps_the_inner_states(example, environment, run):
 def test_drawing_and_subgraphs_show_the_inner_graphs(example, environment):
     review = example.create_review(environment)
     drawing = review.get_graph(xray=True).draw_mermaid()
-    for node in ("settle_turn", "minimise", "criticise", "gate_query", "summarise"):
+    for node in ("settle_turn", "explore", "criticise", "write_query", "summarise"):
         assert node in drawing
     names = {name for name, _ in review.get_subgraphs(recurse=True)}
     assert {"make_dialogue", "word_anew", "make_dialogue|reasoner_critic"} <= names

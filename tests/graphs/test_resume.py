@@ -17,7 +17,8 @@ from funreason_agents import (
     export_thread,
 )
 from funreason_agents.errors import ConfigurationError, ModelError
-from funreason_agents.graphs import reasoner_critic
+from funreason_agents.models.client import Retries
+from funreason_agents.models.factory import load_models
 
 TWO = SynthesisContext(turns=2)
 ASKED = {"seed": 1, "index": 0}
@@ -61,11 +62,9 @@ def undisturbed():
     return out
 
 
-@pytest.fixture
-def impatient(monkeypatch):
-    """The retry policy without its pauses."""
-    quick = reasoner_critic.MODEL_RETRY._replace(initial_interval=0.001, jitter=False)
-    monkeypatch.setattr(reasoner_critic, "MODEL_RETRY", quick)
+def impatient(model):
+    """The model for all roles, with clients that do not wait between two requests."""
+    return load_models(model, retries=Retries(attempts=3, first=0.0))
 
 
 @pytest.mark.parametrize("number", range(9))
@@ -126,7 +125,7 @@ def test_interrupted_by_the_caller_between_stages(environment, saver, thread, un
 
 
 def test_failing_provider_is_asked_three_times_and_the_thread_goes_on(
-    tmp_path, thread, undisturbed, impatient
+    tmp_path, environment, thread, undisturbed
 ):
     def fail(call):
         raise ConnectionError("no route to the provider")
@@ -134,12 +133,15 @@ def test_failing_provider_is_asked_three_times_and_the_thread_goes_on(
     broken, path = play(reasoning=fail), tmp_path / "threads.sqlite"
     with open_saver(path) as saver:
         with pytest.raises(ModelError, match="no route to the provider"):
-            make(broken, saver).invoke(ASKED, thread, context=TWO)
+            graph = create_supervisor(
+                environment=environment, models=impatient(broken), checkpointer=saver
+            )
+            graph.invoke(ASKED, thread, context=TWO)
         assert len(calls(broken, "reasoning")) == 3
         assert make(play(), saver).invoke(None, thread, context=TWO) == undisturbed
 
 
-def test_provider_that_fails_once_is_not_noticed(environment, task, impatient):
+def test_provider_that_fails_once_is_not_noticed(environment, task):
     failed = []
 
     def fail_once(call):
@@ -147,7 +149,9 @@ def test_provider_that_fails_once_is_not_noticed(environment, task, impatient):
             failed.append(call)
             raise ConnectionError("try again")
 
-    reasoner = create_reasoner_critic(environment=environment, model=play(reasoning=fail_once))
+    reasoner = create_reasoner_critic(
+        environment=environment, models=impatient(play(reasoning=fail_once))
+    )
     assert reasoner.invoke({"turn_task": task})["rejection"] is None
 
 

@@ -127,7 +127,7 @@ def test_ainvoke_gives_what_invoke_gives(environment, thread):
 
 def test_drawing_shows_the_inner_nodes(environment):
     drawing = create_supervisor(environment=environment).get_graph(xray=True).draw_mermaid()
-    for node in ("minimise", "gate_query", "criticise", "settle_turn"):
+    for node in ("explore", "write_query", "criticise", "settle_turn", "review_turn"):
         assert node in drawing
 
 

@@ -28,7 +28,9 @@ GOLD = (
 TASK = TurnTask(
     query="Hold a room in Oslo.",
     advanced_tool=AdvancedTool(name="t", description="d", composition=("find_room", "hold_room")),
-    trace=CallTrace(environment_id="e", seed=0, target="hold_room", calls=GOLD, requests=(1,)),
+    trace=CallTrace(
+        environment_id="e", seed=0, target="hold_room", state_before="a", calls=GOLD, requests=(1,)
+    ),
 )
 
 

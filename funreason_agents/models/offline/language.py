@@ -12,6 +12,17 @@ from funreason_agents.schemas.words import humanize
 _IDENTIFIER = re.compile(r"\b[A-Za-z]+(?:_[A-Za-z0-9]+)+\b|\b[a-z]+(?:[A-Z][a-z0-9]+)+\b")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\s+Returns?:")
 _DECODER = json.JSONDecoder()
+_PLACES = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
+_ORDINALS = {**{word: place for place, word in enumerate(_PLACES)}, "last": -1}
+_LISTED = re.compile(
+    rf"(?i)\bthe ({'|'.join(_ORDINALS)})\s+((?:[\w'-]+\s+){{1,4}}?)(?:that\s+|which\s+)?"
+    r"you\s+(?:have\s+|just\s+)?(?:listed|showed|shown|found|gave|mentioned)\b"
+)
+_ASKED = re.compile(
+    r"(?i)(?:\b(?:please|could you|i need you to|i would like you to)"
+    r"|(?:^|[.:?!]\s+)(?:then|after that,|also|and))\s+([^.?!\n]{1,300}?)"
+    r"(?=\s+\(|\s+(?:with|using)\s+[\w ]{1,60}?\s*(?:[\"\[{]|-?\d|true\b|false\b)|[.?!\n]|$)"
+)
 
 _VERBS = {
     "get": ("tell me", "look up", "give me"),
@@ -34,15 +45,32 @@ def effect_of(description: str, variant: int = 0) -> str:
     return f"{verbs[variant % len(verbs)]} {rest}".strip()[:160]
 
 
-def write_values(pairs: Sequence[tuple[str, Any]], variant: int = 0) -> str:
-    """Write labelled values as the end of a request; values stand as JSON."""
-    if not pairs:
+def write_values(said: Sequence[tuple[str, Any] | str], variant: int = 0) -> str:
+    """Write labelled values as the end of a request; values stand as JSON.
+
+    Args:
+        said: Pairs of label and value, or words that stand for such a pair.
+        variant: Which of the ways to write them.
+    """
+    if not said:
         return ""
     if variant % 3 == 0:
-        return " (" + "; ".join(f"{label}: {_json(value)}" for label, value in pairs) + ")"
-    parts = [f"{label} {_json(value)}" for label, value in pairs]
-    start = (" with ", " using ")[variant % 2]
-    return start + (", ".join(parts[:-1]) + " and " if parts[1:] else "") + parts[-1]
+        return " (" + "; ".join(_say(each, ": ") for each in said) + ")"
+    return (" with ", " using ")[variant % 2] + _enumerate(said)
+
+
+def write_values_first(said: Sequence[tuple[str, Any] | str]) -> str:
+    """Write labelled values as the beginning of a request."""
+    return f"with {_enumerate(said)}: " if said else ""
+
+
+def _enumerate(said: Sequence[tuple[str, Any] | str]) -> str:
+    parts = [_say(each, " ") for each in said]
+    return (", ".join(parts[:-1]) + " and " if parts[1:] else "") + parts[-1]
+
+
+def _say(each: tuple[str, Any] | str, between: str) -> str:
+    return each if isinstance(each, str) else f"{each[0]}{between}{_json(each[1])}"
 
 
 def read_values(text: str, labels: Iterable[str]) -> list[tuple[str, Any]]:
@@ -52,17 +80,47 @@ def read_values(text: str, labels: Iterable[str]) -> list[tuple[str, Any]]:
         return []
     names = "|".join(r"\s+".join(map(re.escape, label.split())) for label in known)
     start = re.compile(
-        rf"(?i)(?<![\w-])({names})\s*(?::|=|\bis\b)?\s*(?=[\"\[{{]|-?\d|true\b|false\b|null\b)"
+        rf"(?i)(?<![\w-])({names})\s*(?:(?::|=|\bis\b)\s*)?"
+        rf"(?=[\"\[{{]|-?\d|true\b|false\b|null\b)"
     )
     found, position = [], 0
     while match := start.search(text, position):
         try:
             value, position = _DECODER.raw_decode(text, match.end())
-        except json.JSONDecodeError:
+        except (json.JSONDecodeError, RecursionError):
             position = match.end()
             continue
         found.append((" ".join(match.group(1).lower().split()), value))
     return found
+
+
+def read_same(text: str, labels: Iterable[str]) -> list[str]:
+    """Return the labels that a text refers to as "the same ..."; the longest at a place wins."""
+    known = sorted({label for label in labels if label}, key=len, reverse=True)
+    names = "|".join(r"\s+".join(map(re.escape, label.split())) for label in known)
+    found = re.findall(rf"(?i)\bthe same ({names})\b", text) if known else []
+    return list(dict.fromkeys(" ".join(label.lower().split()) for label in found))
+
+
+def read_ordinals(text: str) -> list[tuple[int, str]]:
+    """Return (position, noun) of each "the second book you listed"; position -1 is the last."""
+    return [
+        (_ORDINALS[position.lower()], " ".join(noun.lower().split()))
+        for position, noun in _LISTED.findall(text)
+    ]
+
+
+def split_requests(text: str) -> list[tuple[str, str]]:
+    """Return (what is asked for, all that is said of it) for each request in a text.
+
+    It is the reverse of how the offline model writes, and so knows the same few leads only.
+    """
+    found = list(_ASKED.finditer(text))
+    ends = [*(match.start() for match in found), len(text)][1:]
+    return [
+        (" ".join(match.group(1).split())[:160], text[match.start() : end])
+        for match, end in zip(found, ends, strict=False)
+    ]
 
 
 def describe_result(content: Any, limit: int = 9) -> str:

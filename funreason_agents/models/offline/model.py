@@ -22,7 +22,12 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from funreason_agents.errors import ModelOutputError
 from funreason_agents.models.offline.reasoning import reason
-from funreason_agents.models.offline.writing import criticise, fold_calls, write_query
+from funreason_agents.models.offline.writing import (
+    criticise,
+    fold_calls,
+    judge_query,
+    write_query,
+)
 
 _ROLE = re.compile(r"<role>(\w+)</role>")
 _BLOCK = re.compile(r"```json\n(.*?)\n```", re.DOTALL)
@@ -74,5 +79,10 @@ def answer_messages(messages: Sequence[BaseMessage], tools: Sequence[dict[str, A
     role = match.group(1)
     if role == "reasoning":
         return reason(data, messages, [tool["function"] for tool in tools])
-    writers = {"tooling": fold_calls, "querying": write_query, "critiquing": criticise}
+    writers = {
+        "tooling": fold_calls,
+        "querying": write_query,
+        "critiquing": criticise,
+        "judging": judge_query,
+    }
     return AIMessage(json.dumps(writers[role](data), ensure_ascii=False))

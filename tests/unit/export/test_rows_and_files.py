@@ -7,7 +7,13 @@ from funreason_agents import read_records, write_records
 from funreason_agents.errors import ConfigurationError, ExportError
 from funreason_agents.export.formats import to_trl_row, to_trl_step_rows
 from funreason_agents.export.writer import write_text
-from funreason_agents.schemas.record import Certificate, Provenance, TrainingRecord, make_record_id
+from funreason_agents.schemas.record import (
+    Certificate,
+    CertifiedTurn,
+    Provenance,
+    TrainingRecord,
+    make_record_id,
+)
 from funreason_agents.schemas.tools import ToolCall, ToolSpec
 from funreason_agents.schemas.trajectory import Message
 
@@ -42,7 +48,7 @@ def make_record(seed=0, index=0):
             tools_hash="t",
             environment_seed=seed,
             initial_state_hash="s",
-            turns=(),
+            turns=(CertifiedTurn(target="add", mode="exact", gold=(), calls=()),) * 2,
             verifier_version=1,
         ),
         provenance=Provenance(
@@ -181,7 +187,7 @@ def test_failing_write_leaves_the_old_file(tmp_path, monkeypatch):
     [
         (lambda text: text[:-40], "line 2: not a whole record"),
         (lambda text: text + "{}\n", "line 3: not a whole record"),
-        (lambda text: text.replace('"schema_version": 1', '"schema_version": 2'), "line 1"),
+        (lambda text: text.replace('"schema_version": 2', '"schema_version": 3'), "line 1"),
         (lambda text: text.replace('"id"', '"unknown": 1, "id"', 1), "line 1: .*Extra inputs"),
     ],
 )

@@ -1,20 +1,23 @@
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel, Field
 
-from funreason_agents.errors import ConfigurationError, ModelError, ModelOutputError
-from funreason_agents.models.calls import ask, call_model, split_reasoning
-from funreason_agents.models.offline import OfflineChatModel
-from funreason_agents.testing import ScriptedChatModel
+from funreason_agents.errors import ModelOutputError
+from funreason_agents.models import calls
+from funreason_agents.models.calls import (
+    MOST_CALLS,
+    count_tokens,
+    form_of,
+    parse_object,
+    read_usage,
+    require_sound,
+    split_reasoning,
+)
+from funreason_agents.models.usage import Usage
 
 
 class Answer(BaseModel):
     number: int
-
-
-def answering(*texts):
-    """A model that says `texts`, one after the other."""
-    return ScriptedChatModel(respond=lambda messages, _tools: texts[len(messages) // 2])
 
 
 @pytest.mark.parametrize(
@@ -23,28 +26,26 @@ def answering(*texts):
         '{"number": 7}',
         'Sure:\n```json\n{"number": 7}\n```\nDone.',
         'It is {"number": 7}, I think.',
-        '<think>{"number": 1}</think>{"number": 7}',
-        'so 1... </think>\n{"number": 7}',
     ],
 )
 def test_object_is_found_wherever_it_stands(text):
-    assert ask(answering(text), "?", Answer) == Answer(number=7)
+    assert parse_object(text, Answer) == Answer(number=7)
 
 
-def test_malformed_answer_is_sent_back_twice_with_the_error():
-    model = answering("seven", '{"number": "seven"}', '{"number": 7}')
-    assert ask(model, "?", Answer) == Answer(number=7)
-    last = [str(message.content) for message in model.calls[-1].messages]
-    assert last[1] == "seven"
-    assert "no JSON object" in last[2]
-    assert "valid integer" in last[4]
-
-
-def test_third_malformed_answer_is_an_error():
-    model = answering("a", "b", '{"number": ')
-    with pytest.raises(ModelOutputError, match="no valid Answer after 2 repairs"):
-        ask(model, "?", Answer)
-    assert len(model.calls) == 3
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("seven", "malformed"),
+        ('{"number": ', "malformed"),
+        ('{"a": ' * 100_000, "malformed"),
+        ('{"number": "seven"}', "wrong_schema"),
+        ("{}", "wrong_schema"),
+    ],
+)
+def test_text_without_the_object_says_what_is_wrong(text, kind):
+    with pytest.raises(ModelOutputError) as caught:
+        parse_object(text, Answer)
+    assert caught.value.kind == kind
 
 
 @pytest.mark.parametrize(
@@ -72,36 +73,72 @@ def test_reasoning_is_kept_apart_from_the_text(message, reasoning, text):
     assert split_reasoning(message) == (reasoning, text)
 
 
-class Broken(OfflineChatModel):
-    error: Exception
-    api_key: SecretStr = SecretStr("sk-canary")
-
-    def _generate(self, *args, **kwargs):
-        raise self.error
+def calling(number):
+    return AIMessage(
+        "", tool_calls=[{"name": "t", "args": {}, "id": f"{i}"} for i in range(number)]
+    )
 
 
-def test_error_of_the_provider_is_a_model_error_with_its_cause():
-    cause = ConnectionError("refused")
-    with pytest.raises(ModelError, match="ConnectionError: refused") as caught:
-        call_model(Broken(error=cause), [HumanMessage("?")])
-    assert caught.value.__cause__ is cause
-    assert not isinstance(caught.value, ModelOutputError)
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (AIMessage("cut", response_metadata={"finish_reason": "length"}), "truncated"),
+        (AIMessage("cut", response_metadata={"stop_reason": "max_tokens"}), "truncated"),
+        (AIMessage("", response_metadata={"finish_reason": "content_filter"}), "content_filter"),
+        (AIMessage("", response_metadata={"finish_reason": "SAFETY"}), "content_filter"),
+        (AIMessage("", additional_kwargs={"refusal": "I will not."}), "refused"),
+        (AIMessage(""), "empty"),
+        (AIMessage("<think>for ever"), "empty"),
+        (AIMessage("x" * (calls.MOST_CHARACTERS + 1)), "too_long"),
+        (calling(MOST_CALLS + 1), "too_many_calls"),
+    ],
+)
+def test_answer_that_is_of_no_use_says_why(answer, kind):
+    with pytest.raises(ModelOutputError) as caught:
+        require_sound(answer)
+    assert caught.value.kind == kind
 
 
-def test_our_own_errors_pass_through():
-    with pytest.raises(ConfigurationError, match="no such model"):
-        call_model(Broken(error=ConfigurationError("no such model")), [HumanMessage("?")])
+@pytest.mark.parametrize(
+    "answer",
+    [AIMessage("hi", response_metadata={"finish_reason": "stop"}), calling(1), calling(MOST_CALLS)],
+)
+def test_answer_that_says_or_calls_something_is_sound(answer):
+    assert require_sound(answer) is None
 
 
-@pytest.mark.parametrize("bound", [False, True])
-def test_key_that_a_server_repeats_is_hidden(bound):
-    model = Broken(error=PermissionError("wrong key sk-canary"))
-    with pytest.raises(ModelError, match=r"wrong key \*\*\*$"):
-        call_model(model.bind_tools([]) if bound else model, [HumanMessage("?")])
+def test_tokens_that_the_server_counted_are_taken_as_they_are():
+    counted = {"input_tokens": 10, "output_tokens": 3, "total_tokens": 13}
+    assert read_usage(AIMessage("hi", usage_metadata=counted), pytest.fail) == Usage(
+        10, 3, 13, False
+    )
 
 
-def test_bug_in_a_model_of_ones_own_is_a_model_error_too():
-    with pytest.raises(ModelOutputError, match="answered with str"):
-        from langchain_core.runnables import RunnableLambda
+def test_tokens_that_nobody_counted_are_estimated_and_say_so():
+    sent = count_tokens([HumanMessage("x" * 400)], [])
+    assert sent == 101
+    assert read_usage(AIMessage("y" * 40), lambda: sent) == Usage(101, 11, 112, True)
 
-        call_model(RunnableLambda(lambda _: "text"), [HumanMessage("?")])
+
+def test_form_of_an_answer_has_no_class_names_and_docstrings():
+    class Draft(BaseModel):
+        """What nobody should repeat."""
+
+        title: str = Field(description="also left out")
+        description: str = ""
+
+    form = form_of(Draft)
+    assert set(form["properties"]) == {"title", "description"}
+    assert "Draft" not in str(form)
+    assert "nobody" not in str(form) and "left out" not in str(form)
+
+
+def test_answer_that_used_up_its_tokens_is_cut_off_whatever_the_server_says():
+    usage = {"input_tokens": 5, "output_tokens": 64, "total_tokens": 69}
+    answer = AIMessage(
+        "half a sent", usage_metadata=usage, response_metadata={"finish_reason": "stop"}
+    )
+    require_sound(answer, 65)
+    with pytest.raises(ModelOutputError) as caught:
+        require_sound(answer, 64)
+    assert caught.value.kind == "truncated"

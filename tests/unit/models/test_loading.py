@@ -3,6 +3,7 @@ import pytest
 from funreason_agents.errors import ConfigurationError, MissingExtraError
 from funreason_agents.models import factory
 from funreason_agents.models.factory import load_model, load_models, model_id
+from funreason_agents.models.ledger import Ledger
 from funreason_agents.models.offline import OfflineChatModel
 from funreason_agents.prompts import ROLES
 
@@ -74,14 +75,34 @@ def test_provider_that_langchain_cannot_load_is_told(monkeypatch):
 def test_each_role_can_have_its_own_model():
     critic = OfflineChatModel(model_name="critic")
     roles = load_models("offline", {"critiquing": critic})
-    assert roles.critiquing is critic
-    assert roles.tooling is roles.querying is roles.reasoning
-    assert roles.ids == dict.fromkeys(ROLES, "offline") | {"critiquing": "critic"}
+    assert roles.critiquing.model is critic
+    assert roles.tooling.model is roles.querying.model is roles.reasoning.model
+    assert [getattr(roles, role).role for role in ROLES] == list(ROLES)
+    critics = {"critiquing": "critic", "judging": "critic"}
+    assert roles.ids == dict.fromkeys(ROLES, "offline") | critics
+
+
+def test_judge_can_have_a_model_of_its_own():
+    judge = OfflineChatModel(model_name="judge")
+    roles = load_models("offline", {"judging": judge})
+    assert roles.ids == dict.fromkeys(ROLES, "offline") | {"judging": "judge"}
+
+
+def test_roles_share_the_ledger_and_what_is_learnt_of_a_provider():
+    ledger = Ledger()
+    elsewhere = load_model("openai:m", base_url="http://127.0.0.1:9/v1")
+    same_server = load_model("openai:n", base_url="http://127.0.0.1:9/v1")
+    roles = load_models("offline", {"tooling": elsewhere, "querying": same_server}, ledger=ledger)
+    limiters = {role: getattr(roles, role)._limiter for role in ROLES}
+    assert limiters["tooling"] is limiters["querying"]
+    assert limiters["reasoning"] is limiters["critiquing"]
+    assert limiters["tooling"] is not limiters["reasoning"]
+    assert all(getattr(roles, role)._ledger is ledger for role in ROLES)
 
 
 def test_only_models_that_are_used_are_loaded():
     roles = load_models("openai:no-key-for-it", dict.fromkeys(ROLES, "offline"))
-    assert roles.reasoning is roles.tooling
+    assert roles.reasoning.model is roles.tooling.model
 
 
 def test_unknown_role_is_told_the_roles():

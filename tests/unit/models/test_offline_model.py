@@ -48,7 +48,7 @@ class Recording(OfflineChatModel):
 def test_same_messages_give_the_same_answer_in_another_process(tmp_path):
     model = Recording()
     environment = load_environment(str(ROOT / "tools" / "bookstore.py:Bookstore"), isolated=False)
-    context = SynthesisContext(turns=2)
+    context = SynthesisContext(turns=2, judge_queries=True)
     synthesize(
         environment=environment, num_trajectories=3, out=tmp_path, model=model, context=context
     )

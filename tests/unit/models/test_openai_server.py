@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from funreason_agents import SynthesisContext, load_environment, synthesize
+from funreason_agents.models.client import Retries
 
 TESTS = Path(__file__).parents[2]
 KEY = "sk-canary-5b1c"
@@ -22,7 +23,7 @@ def server(monkeypatch):
         yield served
 
 
-def run_with(server, out, number=3):
+def run_with(server, out, number=3, **options):
     environment = load_environment(f"{TESTS / 'unit' / 'runs' / 'kiosk.py'}:Kiosk", isolated=False)
     return synthesize(
         environment=environment,
@@ -31,6 +32,7 @@ def run_with(server, out, number=3):
         model="openai:small",
         base_url=server.base_url,
         context=SynthesisContext(turns=1),
+        **options,
     )
 
 
@@ -57,14 +59,27 @@ def test_server_makes_records_with_its_reasoning_and_without_the_key(server, tmp
 def test_key_that_the_server_repeats_is_in_no_file(server, tmp_path):
     server.refuse_with = 401
     run = run_with(server, tmp_path, number=2)
-    assert run.statistics.errors == {"ModelError": 2}
+    assert set(run.statistics.errors) == {"PermanentModelError"}
     assert "refused: Bearer ***" in run.statistics.failures[0].message
     assert holds_key(tmp_path) == []
 
 
 def test_server_that_refused_is_asked_again_by_the_same_line(server, tmp_path):
     server.refuse_with = 503
-    assert run_with(server, tmp_path, number=1).failed == 1
+    retries = Retries(attempts=3, first=0.0)
+    assert run_with(server, tmp_path, number=1, retries=retries).failed == 1
     assert len(server.requests) == 3
     server.refuse_with = None
     assert run_with(server, tmp_path, number=1).accepted == 1
+
+
+def test_server_is_asked_to_enforce_the_schema_of_an_object(server, tmp_path):
+    run_with(server, tmp_path, number=1)
+    asked = [body.get("response_format") for _, body in server.requests if "tools" not in body]
+    assert {each["type"] for each in asked} == {"json_schema"}
+    forms = [each["json_schema"]["schema"] for each in asked]
+    assert {"query"} in [set(form["properties"]) for form in forms]
+    assert not any("Draft" in text for text in map(str, forms) if "$defs" not in text)
+    acting = [body for _, body in server.requests if "tools" in body]
+    assert acting
+    assert not any("response_format" in body for body in acting)

@@ -8,6 +8,7 @@ from pathlib import Path
 from kiosk import Kiosk
 
 from funreason_agents import Environment, SynthesisContext, synthesize
+from funreason_agents.models.client import Retries
 from funreason_agents.models.offline import OfflineChatModel
 
 KIOSK = str(Path(__file__).with_name("kiosk.py"))
@@ -19,7 +20,8 @@ def make_kiosk():
 
 
 def make_run(out, n=4, **options):
-    options = {"environment": None, "context": TWO, "seed": 3, **options}
+    once = Retries(attempts=1)
+    options = {"environment": None, "context": TWO, "seed": 3, "retries": once, **options}
     options["environment"] = options["environment"] or make_kiosk()
     return synthesize(num_trajectories=n, out=out, **options)
 

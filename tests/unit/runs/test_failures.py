@@ -13,6 +13,7 @@ from run_tools import (
 
 from funreason_agents import Environment, load_environment
 from funreason_agents.errors import ConfigurationError
+from funreason_agents.models.client import ModelClient
 
 REVOKED = {"error": ConfigurationError}  # not tried again, so the tests need not wait
 
@@ -34,7 +35,7 @@ def test_failed_trajectories_are_made_when_the_provider_is_back(undisturbed, tmp
     model = BreakingModel(cues=tuple(first_query(undisturbed, index) for index in gone))
     run = make_run(tmp_path, 8, model=model)
     assert run.failed == len(gone)
-    assert run.statistics.errors == {"ModelError": len(gone)}
+    assert run.statistics.errors == {"TransientModelError": len(gone)}
     assert {failure.index for failure in run.statistics.failures} == set(gone)
     assert indices_of(tmp_path) == [i for i in indices_of(undisturbed) if i not in gone]
     assert make_run(tmp_path, 8).failed == 0
@@ -56,23 +57,21 @@ def test_provider_that_goes_down_later_costs_no_record(undisturbed, tmp_path):
     before = records(tmp_path)
     run = make_run(tmp_path, 40, model=BreakingModel(cues=("",), **REVOKED))
     assert run.stopped_early
-    assert run.accepted == len(indices_of(undisturbed)) + run.statistics.duplicates
+    assert run.statistics.records == len(indices_of(undisturbed))
     assert records(tmp_path) == before
 
 
 def test_error_that_is_none_of_ours_fails_its_trajectory_only(undisturbed, tmp_path, monkeypatch):
     gone = indices_of(undisturbed)[0]
     query = first_query(undisturbed, gone)
-    from funreason_agents.graphs import agents
+    whole = ModelClient.act
 
-    whole = agents.call_model
-
-    def fail(model, messages):
+    def fail(client, messages, tools, scope):
         if any(query in str(message.content) for message in messages):
             raise KeyError("bug")
-        return whole(model, messages)
+        return whole(client, messages, tools, scope)
 
-    monkeypatch.setattr(agents, "call_model", fail)
+    monkeypatch.setattr(ModelClient, "act", fail)
     run = make_run(tmp_path, 8)
     assert run.statistics.errors == {"KeyError": 1}
     assert indices_of(tmp_path) == [i for i in indices_of(undisturbed) if i != gone]

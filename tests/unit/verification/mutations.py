@@ -20,7 +20,12 @@ _PAIR = re.compile(r"(?<=: )(\"[^\"\n]*\"|-?\d+(?:\.\d+)?)(?=[;.])")
 
 
 def call_places(messages: Sequence[Message]) -> list[int]:
-    return [number for number, message in enumerate(messages) if message.tool_calls]
+    """Return where the calls of a turn are. One that was refused is no part of the answer."""
+    return [
+        number
+        for number, message in enumerate(messages)
+        if message.tool_calls and not messages[number + 1].is_error
+    ]
 
 
 def _mutants(item: Item, number: int, messages: Sequence[Message], note: str) -> Mutant:
@@ -41,6 +46,8 @@ def swap_calls(corpus: Sequence[Item], *, dependent: bool) -> Iterator[Mutant]:
         states = [item.record.certificate.initial_state_hash]
         states += [c.state_hash for t in item.record.certificate.turns[:number] for c in t.calls]
         states = [states[-1], *(call.state_hash for call in turn.calls)]
+        if len(turn.calls) > len(turn.gold):
+            continue  # an attempt with a refused call: its steps are not those of the gold trace
         for step, place in enumerate(call_places(messages)[:-1]):
             second = turn.gold[step + 1]
             origins = [o for o in second.origins.values() if o.kind == "output"]

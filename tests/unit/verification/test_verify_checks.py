@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from builders import executed
@@ -11,7 +11,7 @@ from funreason_agents import Environment
 from funreason_agents.errors import VerificationError
 from funreason_agents.schemas.tasks import CallTrace
 from funreason_agents.schemas.tools import ExecutedCall, Origin
-from funreason_agents.schemas.trajectory import Message
+from funreason_agents.schemas.trajectory import CheckName, Message
 from funreason_agents.verification import checks, verdict
 from funreason_agents.verification.derivations import Facts
 
@@ -67,7 +67,14 @@ def case(*steps: ExecutedCall, sizes: tuple[int, ...] = (), **changes: Any) -> c
         left = left[size:]
     reply = Message(role="assistant", content=changes.pop("reply", "Bought, receipt: RC-9Z."))
     gold = changes.pop("gold", (FIND, BUY))
-    trace = CallTrace(environment_id="s", seed=0, target="buy", calls=gold, requests=(1,))
+    trace = CallTrace(
+        environment_id="s",
+        seed=0,
+        target="buy",
+        state_before=gold[0].state_before,
+        calls=gold,
+        requests=(1,),
+    )
     values: dict[str, Any] = {
         "environment": Environment.from_class(Shop),
         "query": "Buy the book Dune.",
@@ -82,7 +89,7 @@ def case(*steps: ExecutedCall, sizes: tuple[int, ...] = (), **changes: Any) -> c
 def test_a_right_attempt_passes_every_check() -> None:
     judged = verdict.judge_turn(case(FIND, BUY), checks.check_replays([FIND], [FIND]))
     assert judged.failed == ()
-    assert len({check.name for check in judged.checks}) == 8
+    assert {check.name for check in judged.checks} == set(get_args(CheckName))
 
 
 def test_a_call_must_name_a_known_tool_and_fit_its_schema() -> None:

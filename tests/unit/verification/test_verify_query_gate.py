@@ -23,6 +23,7 @@ TOOLS = (
 TRACE = CallTrace(
     environment_id="e",
     seed=0,
+    state_before="a",
     target="holdRoom",
     requests=(1,),
     calls=(
@@ -85,3 +86,92 @@ def test_a_value_of_an_earlier_turn_or_a_sum_does_not_stand_in_for_a_missing_one
     facts = Facts().add_text("The first was in Oslo for 6 nights.").add_result([2, 4])
     assert len(problems("Please hold a room.", facts)) == 3
     assert len(problems(CLEAN.replace("six", "2 or 4"))) == 1
+
+
+BEFORE = Facts().add_arguments({"city": "Oslo", "nights": 6}).add_text("Done.")
+
+
+def test_a_reference_supplies_a_value_where_it_leads_to_it() -> None:
+    query = "Hold the first room you find in the same city as before for six nights."
+    assert problems(query, BEFORE) == []
+    assert len(problems(query)) == 1
+    missing, astray = problems(query, BEFORE.add_arguments({"city": "Rome"}))
+    assert missing == "the value for 'city' is missing"
+    assert "refers to for 'city' is 'Rome'" in astray
+
+
+def test_a_value_does_not_make_up_for_a_reference_to_another_one() -> None:
+    facts = BEFORE.add_arguments({"city": "Rome"})
+    assert problems(CLEAN, facts) == []
+    assert len(problems(f"{CLEAN} In the same city as before.", facts)) == 1
+    assert problems(f"{CLEAN} Not in the same city as before.", facts) == []
+    two = TRACE.model_copy(update={"calls": (*TRACE.calls, executed("find", {"city": "Rome"}, []))})
+    query = "Hold the first room in Oslo for six nights, and search the same city as before."
+    assert find_query_problems(query, two, TOOLS, facts) == []
+
+
+def test_a_reference_does_not_make_other_values_said() -> None:
+    trace = _trace({"nights": 2, "room_code": "R-2"})
+    listed = Facts().add_result([{"room_code": "R-1"}, {"room_code": "R-2"}])
+    query = "Take the 2nd one you listed"
+    assert len(find_query_problems(query, trace, TOOLS, listed)) == 1
+    assert find_query_problems(f"{query} for 2 nights", trace, TOOLS, listed) == []
+
+
+def test_an_item_still_to_come_is_not_one_listed_before() -> None:
+    rooms = {"rooms": [{"city": "Rome"}, {"city": "Oslo"}]}
+    facts = Facts().add_result(rooms)
+    assert len(problems("Hold the first room for six nights, the second one.", facts)) == 1
+    assert len(problems("Hold the second one for six nights.", facts)) == 2
+
+
+def test_a_reference_may_lead_to_a_whole_list_but_not_to_another() -> None:
+    trace = _trace({"x": ["red", "blue"]})
+    query = "All with the same x as before."
+    same = Facts().add_arguments({"x": ["red", "blue"]})
+    assert find_query_problems(query, trace, TOOLS, same) == []
+    other = Facts().add_arguments({"x": ["red"]})
+    assert len(find_query_problems(query, trace, TOOLS, other)) == 3
+
+
+@pytest.mark.parametrize("way", ["Oslo", "OSLO", "the same city as before"])
+def test_an_omitted_value_may_not_be_said_in_any_way(way: str) -> None:
+    query = "Hold the first room you find for six nights"
+    assert omitting(f"{query}.", ["Oslo"], BEFORE) == []
+    assert omitting(f"{query}, in {way}.", ["Oslo"], BEFORE) == [
+        "it says 'Oslo', which it must leave out"
+    ]
+
+
+def test_only_the_omitted_value_may_be_left_out() -> None:
+    assert len(omitting("Hold the first room you find.", ["Oslo"])) == 1
+    assert omitting("Hold the first room you find.", ["Oslo", 6]) == []
+    assert omitting("Hold the first room you find in Oslo.", [6]) == []
+    assert len(omitting("Hold the first room you find in Oslo, 6 nights.", [6])) == 1
+    assert len(omitting("Hold the first room.", [["Oslo", 6], "x"])) == 0
+
+
+def test_what_completes_a_pending_request_need_not_say_it_again() -> None:
+    asked = "Please hold the first room you find for six nights."
+    assert completing("In Oslo.", asked) == []
+    assert len(completing("In Bergen.", asked)) == 1
+    assert problems("In Oslo.")[0] == "it says nothing but values: say what you want done"
+    assert completing("In the same city as before.", asked, BEFORE) == []
+
+
+def test_only_the_new_words_are_searched_for_identifiers_calls_and_secrets() -> None:
+    asked = "Use holdRoom(nights=6) on RM-77X, the first."
+    assert completing("In Oslo.", asked) == []
+    assert len(completing("In Oslo, holdRoom(nights=6) on RM-77X.", asked)) == 3
+
+
+def _trace(arguments: dict[str, object]) -> CallTrace:
+    return TRACE.model_copy(update={"calls": (executed("holdRoom", arguments, {}),)})
+
+
+def omitting(query: str, omitted: list[object], facts: Facts | None = None) -> list[str]:
+    return find_query_problems(query, TRACE, TOOLS, facts or Facts(), omitted=omitted)
+
+
+def completing(query: str, pending: str, facts: Facts | None = None) -> list[str]:
+    return find_query_problems(query, TRACE, TOOLS, facts or Facts(), pending=pending)

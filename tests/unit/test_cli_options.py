@@ -1,0 +1,39 @@
+"""Options of the command line that are more than one word."""
+
+import pytest
+
+from funreason_agents.cli.options import parse_hard_turns, parse_knobs, parse_pairs
+from funreason_agents.errors import ConfigurationError
+
+
+def test_shares_are_read_by_kind():
+    assert parse_hard_turns(["irrelevance=0.2", "long_context=0.1"]) == {
+        "irrelevance": 0.2,
+        "long_context": 0.1,
+    }
+    assert parse_hard_turns(None) == {}
+
+
+def test_all_is_spread_over_the_kinds():
+    shares = parse_hard_turns(["all=0.6"])
+    assert len(shares) == 6
+    assert sum(shares.values()) == pytest.approx(0.6)
+
+
+def test_knobs_are_json_or_text():
+    assert parse_knobs(["samples_per_round=4", 'languages=["French"]', "match_mode=outcome"]) == {
+        "samples_per_round": 4,
+        "languages": ["French"],
+        "match_mode": "outcome",
+    }
+
+
+@pytest.mark.parametrize("pair", ["irrelevance", "=1", "irrelevance=", "irrelevance=often"])
+def test_malformed_pairs_are_refused_with_what_is_wanted(pair):
+    with pytest.raises(ConfigurationError, match="--hard-turns"):
+        parse_hard_turns([pair])
+
+
+def test_name_given_twice_is_refused():
+    with pytest.raises(ConfigurationError, match="'turns' is given twice"):
+        parse_pairs("--set", ["turns=1", "turns=2"])
