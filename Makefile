@@ -69,7 +69,7 @@ build: $(VENV)/.dev  ## Build the wheel
 	$(BIN)/python -m build --wheel --outdir dist .
 
 bench: $(VENV)/.dev .venv-bfcl  ## Run the benchmarks
-	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+	for name in walks checkpoint_growth hard_turns throughput; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 clean:  ## Remove what was built; data/ stays
-	rm -rf $(VENV) .venv-lowest .venv-bfcl dist build .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .venv-lowest .venv-bfcl .venv-vllm dist build .mypy_cache .ruff_cache .pytest_cache

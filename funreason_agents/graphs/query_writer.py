@@ -10,6 +10,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
+from langgraph.types import Overwrite
 
 from funreason_agents.config import SynthesisContext
 from funreason_agents.environments.base import Environment
@@ -100,14 +101,25 @@ def _go_on(state: WriterState) -> str:
     return END if state.get("turn_task") or state.get("rejection") else "write_query"
 
 
-def _rng(state: WriterState, purpose: str) -> Random:
-    return rng(
-        state.get("run_seed", 0),
-        state.get("index", 0),
-        state.get("turn", 0),
-        state.get("turn_attempt", 1),
-        purpose,
+_FORGET: Json = {
+    **dict.fromkeys(("run_seed", "index", "turn", "turn_attempt", "turn_kind")),
+    "conversation": Overwrite([]),
+}
+"""Ends a run: whoever invokes the thread again without these inputs wants the defaults."""
+
+
+def _place(state: WriterState) -> tuple[int, int, int, int]:
+    """Return the key of every draw: (run seed, index, turn, turn attempt)."""
+    return (
+        state.get("run_seed") or 0,
+        state.get("index") or 0,
+        state.get("turn") or 0,
+        state.get("turn_attempt") or 1,
     )
+
+
+def _rng(state: WriterState, purpose: str) -> Random:
+    return rng(*_place(state), purpose)
 
 
 def _make_tool(environment: Environment, roles: RoleModels) -> Node[WriterState]:
@@ -123,16 +135,16 @@ def _make_tool(environment: Environment, roles: RoleModels) -> Node[WriterState]
             try:
                 tool = make_advanced_tool(roles.tooling, trace, environment.tools, facts, scope)
             except ModelOutputError:
-                return {**update, "rejection": "unparseable_answer"}
+                return {**update, **_FORGET, "rejection": "unparseable_answer"}
             needed = list(supplied_leaves(trace, environment.tools))
             if find_missing_inputs(tool, needed):
-                return {**update, "rejection": "incomplete_advanced_tool"}
+                return {**update, **_FORGET, "rejection": "incomplete_advanced_tool"}
             tool = strip_leaks(tool, trace, [value for _, value in needed])
             if tool is None:
-                return {**update, "rejection": "leaky_advanced_tool"}
+                return {**update, **_FORGET, "rejection": "leaky_advanced_tool"}
         hard = _plan(state, context, environment, trace, tool, conversation)
         if isinstance(hard, str):
-            return {**update, "rejection": hard}
+            return {**update, **_FORGET, "rejection": hard}
         if tool is None:
             assert hard is not None, "a trace without calls is for irrelevance"
             tool = make_foreign_tool(hard, _rng(state, "foreign"))
@@ -156,7 +168,7 @@ def _plan(
     conversation: Sequence[Message],
 ) -> HardTurn | str | None:
     """Return what makes the turn hard; why the trace does not serve for that; None if plain."""
-    kind = state.get("turn_kind", "plain")
+    kind = state.get("turn_kind") or "plain"
     if kind == "plain":
         return None
     scene = Scene(
@@ -194,13 +206,7 @@ def _write(environment: Environment, roles: RoleModels) -> Node[WriterState]:
         said = [m.content for m in conversation if m.role in ("user", "assistant") and m.content]
         scope, kind = scope_of(runtime, "write_query"), hard.kind if hard else "plain"
         omitted = hard.omitted if hard else None
-        noise = draw_noise(
-            state.get("run_seed", 0),
-            state.get("index", 0),
-            state.get("turn", 0),
-            state.get("turn_attempt", 1),
-            ENGLISH if kind in IDLE else context.languages,
-        )
+        noise = draw_noise(*_place(state), ENGLISH if kind in IDLE else context.languages)
         shown = _without(tool, omitted)
         rounds = state.get("query_rounds", 0) + 1
         try:
@@ -211,6 +217,7 @@ def _write(environment: Environment, roles: RoleModels) -> Node[WriterState]:
                 environment.tools,
                 facts_of(conversation),
                 omitted=[omitted.value] if omitted else (),
+                allowed=() if trace.calls else [each.value for each in shown.inputs],
             )
             problems += _missing_foreign_inputs(query, shown) if not trace.calls else []
             if any(fold(problem) in fold(query) for problem in state["problems"]):
@@ -219,13 +226,14 @@ def _write(environment: Environment, roles: RoleModels) -> Node[WriterState]:
                 refusal = judge_query(roles.judging, query, shown, said, scope)
                 problems = [refusal] if refusal else []
         except ModelOutputError:
-            return {"rejection": "unparseable_answer"}
+            return {**_FORGET, "rejection": "unparseable_answer"}
         if problems:
+            refused: Json = {"problems": problems, "query_rounds": rounds}
             spent = rounds >= context.query_rounds
-            rejection = "query_gate" if spent else None
-            return {"problems": problems, "query_rounds": rounds, "rejection": rejection}
+            return {**refused, **_FORGET, "rejection": "query_gate"} if spent else refused
         task = set_task(query, tool, trace, rounds, hard, _rng(state, "follow_up"))
-        return {"query": query, "query_rounds": rounds, "turn_task": task.to_json(), "problems": []}
+        made = {"query": query, "turn_task": task.to_json()}
+        return {**_FORGET, **made, "query_rounds": rounds, "problems": []}
 
     return write
 

@@ -7,14 +7,15 @@ answer away; at most `critic_rounds`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
+from langgraph.types import Overwrite
 
 from funreason_agents.config import SynthesisContext
 from funreason_agents.environments.base import Environment
@@ -76,28 +77,25 @@ def create_reasoner_critic(
         output_schema=ReasonerOutput,
     )
     builder.add_node("reason", _reason(environment, roles, pool))
-    builder.add_node("verify", _verify(environment, pool))
     builder.add_node("criticise", _criticise(roles))
     builder.add_edge(START, "reason")
-    builder.add_conditional_edges("reason", _after_reason, ["reason", "verify"])
-    builder.add_conditional_edges("verify", _after_verify, ["criticise", END])
+    builder.add_conditional_edges("reason", _after_reason, ["reason", "criticise", END])
     builder.add_edge("criticise", "reason")
     return builder.compile(checkpointer=checkpointer, name=name)
 
 
 def _after_reason(state: ReasonerState) -> str:
-    return "verify" if all(sample["stop"] for sample in state["samples"]) else "reason"
-
-
-def _after_verify(state: ReasonerState) -> str:
+    if state["samples"]:
+        return "reason"
     return END if state.get("rejection") or state["accepted_samples"][-1] else "criticise"
 
 
 def _reason(environment: Environment, roles: RoleModels, pool: SessionPool) -> Node[ReasonerState]:
-    """Take one step in each sample that goes on: ask the model, and execute the calls it makes.
+    """Take one step in each sample that goes on; when all have stopped, have them judged.
 
-    Both in one superstep: what a crash between them would lose is one answer of the model, while
-    a checkpoint more per answer costs every run.
+    A step is to ask the model, execute the calls that it makes, and judge what it closes, all in
+    one superstep: what a crash in between would lose is one answer of the model, while a
+    checkpoint more per answer costs every run.
     """
 
     def reason(state: ReasonerState, runtime: Runtime[SynthesisContext]) -> Json:
@@ -116,11 +114,12 @@ def _reason(environment: Environment, roles: RoleModels, pool: SessionPool) -> N
         if state.get("task_id") != task.id:  # a new task, on whatever an earlier one has left
             update = {**_NOTHING, "task_id": task.id}
             scene = replace(scene, critiques=())
-        samples = update.get("samples", state.get("samples")) or begin_samples(
-            scene, context.samples_per_round
-        )
-        update["samples"] = advance_samples(scene, samples)
-        return update
+        now = cast(ReasonerState, {**state, **update})
+        begun = now.get("samples") or begin_samples(scene, context.samples_per_round)
+        samples = advance_samples(scene, begun)
+        if all(sample["stop"] for sample in samples):
+            return {**update, **_judge(now, samples, scene, context)}
+        return {**update, "samples": samples}
 
     return reason
 
@@ -136,34 +135,27 @@ _NOTHING: Json = {
 }
 
 
-def _verify(environment: Environment, pool: SessionPool) -> Node[ReasonerState]:
-    def verify(state: ReasonerState, runtime: Runtime[SynthesisContext]) -> Json:
-        context = SynthesisContext.resolve(runtime.context)
-        task = TurnTask.model_validate(state["turn_task"])
-        conversation = from_state(state.get("conversation", []))
-        attempts = [
-            to_attempt(sample, state["round"], number)
-            for number, sample in enumerate(state["samples"])
-        ]
-        verdicts = [
-            judge_attempt(attempt, task, conversation, environment, pool, context.match_mode)
-            for attempt in attempts
-        ]
-        accepted = [number for number, verdict in enumerate(verdicts) if verdict.accepted]
-        # Of several the first; if there is none, the one that the fewest checks refuse.
-        best = min(range(len(verdicts)), key=lambda number: (len(verdicts[number].failed), number))
-        spent = not accepted and state["round"] >= context.critic_rounds
-        update: Json = {
-            "attempt": attempts[best].to_json(),
-            "verdict": verdicts[best].to_json(),
-            "accepted_samples": [*state["accepted_samples"], len(accepted)],
-            "rejection": _find_reason(attempts[best], verdicts[best]) if spent else None,
-            "samples": [],
-        }
-        # Over: whoever invokes this thread again wants the task solved anew.
-        return {**update, "task_id": ""} if spent or accepted else update
-
-    return verify
+def _judge(
+    state: ReasonerState, samples: Sequence[Json], scene: Scene, context: SynthesisContext
+) -> Json:
+    """Close a round: take the first sample that the verifier accepts, if there is one."""
+    attempts = [to_attempt(sample, state["round"], number) for number, sample in enumerate(samples)]
+    judged = (scene.task, scene.conversation, scene.environment, scene.pool, context.match_mode)
+    verdicts = [judge_attempt(attempt, *judged) for attempt in attempts]
+    accepted = [number for number, verdict in enumerate(verdicts) if verdict.accepted]
+    # If there is none, the critic is shown the one that the fewest checks refuse.
+    best = min(range(len(verdicts)), key=lambda number: (len(verdicts[number].failed), number))
+    spent = not accepted and state["round"] >= context.critic_rounds
+    update: Json = {
+        "attempt": attempts[best].to_json(),
+        "verdict": verdicts[best].to_json(),
+        "accepted_samples": [*state["accepted_samples"], len(accepted)],
+        "rejection": _find_reason(attempts[best], verdicts[best]) if spent else None,
+        "samples": [],
+    }
+    # Over: whoever invokes this thread again wants a task solved anew.
+    over = {"task_id": "", "conversation": Overwrite([])}
+    return {**update, **over} if spent or accepted else update
 
 
 def _find_reason(attempt: Attempt, verdict: Verdict) -> str:

@@ -81,9 +81,9 @@ def create_supervisor(
         output_schema=SupervisorOutput,
     )
     builder.add_node("plan", _plan)
-    builder.add_node("environment_explorer", as_node(explorer, read=_ask_explorer, write=_take))
-    builder.add_node("query_writer", as_node(writer, read=_ask_writer, write=_take))
-    builder.add_node("reasoner_critic", as_node(reasoner, read=_ask_reasoner, write=_take))
+    builder.add_node("environment_explorer", as_node(explorer, read=_ask_explorer, write=dict))
+    builder.add_node("query_writer", as_node(writer, read=_ask_writer, write=dict))
+    builder.add_node("reasoner_critic", as_node(reasoner, read=_ask_reasoner, write=dict))
     builder.add_node("settle_turn", _settle_turn(environment, roles))
     builder.add_edge(START, "plan")
     builder.add_edge("plan", "environment_explorer")
@@ -106,7 +106,7 @@ def create_supervisor(
 
 def _plan(state: SupervisorState, runtime: Runtime[SynthesisContext]) -> Json:
     context = SynthesisContext.resolve(runtime.context)
-    seed, index = state.get("seed", 0), state.get("index", 0)
+    seed, index = state.get("seed") or 0, state.get("index") or 0
     return {
         "seed": seed,
         "index": index,
@@ -183,10 +183,6 @@ def _ask_reasoner(state: SupervisorState) -> Json:
     return {"turn_task": state["turn_task"], "conversation": _conversation(state)}
 
 
-def _take(output: Json) -> Json:
-    return output
-
-
 def _unless_rejected(node: str) -> Callable[[SupervisorState], str]:
     return lambda state: "settle_turn" if state.get("rejection") else node
 
@@ -234,7 +230,9 @@ def _settle_turn(environment: Environment, roles: RoleModels) -> Callable[..., J
             ),
             planned_turns=context.turns,
         )
-        return {**update, "status": status, "trajectory": trajectory.to_json()}
+        made = {"status": status, "trajectory": trajectory.to_json()}
+        # Over: whoever invokes this thread again without them wants the defaults.
+        return {**update, **made, "seed": None, "index": None}
 
     return settle_turn
 
@@ -308,7 +306,8 @@ def _describe_rejection(state: SupervisorState) -> RejectedTurn:
             "stage": "review" if by_reviewer else STAGES[stage],
             "reason": state["rejection"].removeprefix(BY_REVIEWER),
             "query": task["query"] if task else None,
-            "trace": state.get("call_trace"),
+            # The task that completes a turn brings its own trace.
+            "trace": state.get("call_trace") or (task["trace"] if task else None),
             "attempt": state.get("attempt"),
             "checks": verdict["checks"] if verdict else [],
             "critiques": state.get("critiques") or [],

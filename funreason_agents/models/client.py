@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import random
+import threading
 import time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
@@ -31,7 +34,7 @@ from funreason_agents.models.calls import (
 )
 from funreason_agents.models.ledger import Ledger, Reservation
 from funreason_agents.models.limiter import Limiter, Outcome
-from funreason_agents.models.means import Means, bind_schema, find_means
+from funreason_agents.models.means import Means, bind_schema, find_means, is_about_means
 from funreason_agents.models.text_calls import find_text_calls, to_text_chat
 from funreason_agents.models.trouble import classify_trouble
 from funreason_agents.models.usage import CallScope, Usage
@@ -44,7 +47,7 @@ QUOTED = 2000
 """Characters of such an answer that are sent back: it may be endless repetition."""
 
 _REPAIRABLE = {"empty", "truncated", "malformed", "wrong_schema", "too_long", "too_many_calls"}
-_UNSUPPORTED = {400, 422, 501}
+_logger = logging.getLogger(__name__)
 _NOTHING = Usage(0, 0, 0, estimated=False)
 
 
@@ -113,6 +116,7 @@ class ModelClient:
         self._retries = retries or Retries()
         self._settled: dict[Hashable, Means] = {}
         """The means that worked, by schema; `None` stands for acting."""
+        self._settling = threading.Lock()
         self._bound: dict[tuple[Means, type[BaseModel]], Runnable[Any, Any]] = {}
 
     def ask(self, prompt: str, schema: type[Answer], scope: CallScope) -> Answer:
@@ -195,28 +199,41 @@ class ModelClient:
         settled = self._settled.get(key)
         if settled is not None:
             return send(settled)
-        for means in offered[:-1]:
+        for means, following in pairwise(offered):
             try:
-                return self._settle_on(key, means, send)
+                return self._try_means(key, means, offered, send)
             except NotImplementedError:
-                continue  # the model cannot bind tools
+                why = "the model cannot bind tools"
             except PermanentModelError as exc:
-                unsupported = exc.status == 404 and "support" in str(exc)
-                if exc.status not in _UNSUPPORTED and not unsupported:
+                # Where another thread was answered by it meanwhile, the means is not the trouble.
+                if not is_about_means(exc) or self._settled.get(key) == means:
                     raise
-        return self._settle_on(key, offered[-1], send)
+                why = str(exc)
+            form = (self.role, self.model_id, following, means, why)
+            _logger.warning("%s: %s is asked by %r, since %r is refused: %s", *form)
+        return self._try_means(key, offered[-1], offered, send)
 
-    def _settle_on(
-        self, key: Hashable, means: Means, send: Callable[[Means], AIMessage]
+    def _try_means(
+        self,
+        key: Hashable,
+        means: Means,
+        offered: Sequence[Means],
+        send: Callable[[Means], AIMessage],
     ) -> AIMessage:
         try:
             answer = send(means)
         except ModelOutputError as exc:
             if exc.kind != "context_too_long":  # the server did not mind the means
-                self._settled[key] = means
+                self._settle_on(key, means, offered)
             raise
-        self._settled[key] = means
+        self._settle_on(key, means, offered)
         return answer
+
+    def _settle_on(self, key: Hashable, means: Means, offered: Sequence[Means]) -> None:
+        """Remember a means that worked, or the better one that worked in another thread."""
+        with self._settling:
+            held = self._settled.get(key, means)
+            self._settled[key] = min(held, means, key=offered.index)
 
     def _send(
         self,

@@ -53,14 +53,6 @@ class Limiter:
             self._in_flight += 1
             return self._clock()
 
-    def try_acquire(self) -> float | None:
-        """Take a place if there is one now; return when, or None."""
-        with self._changed:
-            if self._delay() is not None:
-                return None
-            self._in_flight += 1
-            return self._clock()
-
     def release(self, since: float, outcome: Outcome, *, retry_after: float | None = None) -> None:
         """Give a place back.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from operator import itemgetter
 from typing import Any, Literal
 
@@ -9,10 +10,24 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import Runnable, RunnableLambda, RunnableSequence
 from pydantic import BaseModel
 
+from funreason_agents.errors import PermanentModelError
 from funreason_agents.models.calls import form_of
 
 Means = Literal["schema", "tool", "text"]
 """A JSON schema that the server enforces; a tool call that it is forced to make; words alone."""
+
+_UNSUPPORTED = {400, 422, 501}
+_ABOUT_MEANS = re.compile(
+    r"(?<![a-z])(tool|function|schema|response[_ ]format|structured|guided|grammar|json[_ ]mode)"
+)
+"""How servers speak of the ways to make a model answer in a form, when they refuse one."""
+
+
+def is_about_means(refusal: PermanentModelError) -> bool:
+    """Return whether a server refused the means by which it was asked, not this one request."""
+    said = str(refusal).lower()
+    unsupported = refusal.status in _UNSUPPORTED or (refusal.status == 404 and "support" in said)
+    return unsupported and _ABOUT_MEANS.search(said) is not None
 
 
 def find_means(model: BaseChatModel) -> tuple[Means, ...]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import ssl
 import time
 from collections.abc import Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import unquote
 
 from pydantic import SecretStr
 
@@ -34,6 +36,11 @@ _TOO_LONG = (
     "context_length_exceeded", "context length", "context window", "prompt is too long",
     "maximum model length", "max_model_len", "too many tokens", "input is too long",
 )  # fmt: skip
+_USERINFO = re.compile(r"(?<=://)[^/?#\s'\"]+(?=@)")
+_SENT_ALONG = {"default_headers", "default_query"}
+"""Where clients hold what is sent along with each request, such as the key of a gateway."""
+_SHORTEST = 4
+"""Characters of a password or header below which it is left: any text may hold them."""
 _ADVICE = {
     401: "check the API key",
     402: "check the account's balance",
@@ -105,11 +112,30 @@ def read_retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def hide_secrets(text: str, model: Any) -> str:
-    """Return `text` without the API key, which some servers repeat when they refuse it."""
-    for value in vars(getattr(model, "bound", model)).values() if model is not None else ():
-        if isinstance(value, SecretStr) and (secret := value.get_secret_value()):
-            text = text.replace(secret, "***")
-    return text
+    """Return `text` without keys, passwords in addresses and added headers.
+
+    Some servers repeat them when they refuse a request, and some clients name the address.
+    """
+    while hasattr(model, "bound"):
+        model = model.bound
+    # The longest first: one secret may be part of another.
+    for secret in sorted(_find_secrets(model), key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return _USERINFO.sub("***", text)
+
+
+def _find_secrets(model: Any) -> Iterator[str]:
+    for name, value in vars(model).items() if model is not None else ():
+        words: list[str] = []
+        if isinstance(value, SecretStr):
+            yield from filter(None, [value.get_secret_value()])
+        elif name in _SENT_ALONG and isinstance(value, Mapping):
+            # By the word: of `Bearer KEY`, a server may repeat the key alone.
+            words = [word for each in value.values() for word in str(each).split()]
+        elif isinstance(value, str):
+            words = [held.rpartition(":")[2] for held in _USERINFO.findall(value)]
+            words += map(unquote, words[:])
+        yield from (word for word in words if len(word) >= _SHORTEST)
 
 
 def _status_of(exc: Exception) -> int | None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from funreason_agents.schemas.base import Frozen, content_hash
 from funreason_agents.schemas.tools import ExecutedCall, ToolSpec
@@ -84,6 +84,17 @@ class AdvancedTool(Frozen):
         return content_hash(self.to_json())
 
 
+TWO_PARTS: frozenset[HardTurnKind] = frozenset({"missing_function", "missing_parameter"})
+"""The kinds whose turn takes two messages of the user."""
+_OWN_FIELDS: dict[str, HardTurnKind] = {
+    "function": "missing_function",
+    "omitted": "missing_parameter",
+    "filler": "long_context",
+    "foreign": "irrelevance",
+}
+"""The field that one kind alone has, and cannot do without."""
+
+
 class HardTurn(Frozen):
     """What makes a turn hard, with all that a reader needs to check it again."""
 
@@ -100,6 +111,30 @@ class HardTurn(Frozen):
     """Long context: tools that are offered beside the environment's own and never needed."""
     foreign: ToolSpec | None = None
     """Irrelevance: the tool that the request would take; the environment has nothing like it."""
+
+    @model_validator(mode="after")
+    def _require_fit(self) -> Self:
+        misfits = self.find_misfits()
+        if misfits:
+            raise ValueError("; ".join(misfits))
+        return self
+
+    def find_misfits(self) -> list[str]:
+        """Return the fields that belong to another kind, and those that this kind lacks.
+
+        A field of another kind would loosen a check that has nothing to do with it.
+        """
+        problems = [
+            f"{field!r} is {'set' if getattr(self, field) else 'not set'}"
+            f" in a turn of kind {self.kind!r}"
+            for field, kind in _OWN_FIELDS.items()
+            if bool(getattr(self, field)) is not (self.kind == kind)
+        ]
+        if self.distractors and self.kind != "long_context":
+            problems.append(f"'distractors' is set in a turn of kind {self.kind!r}")
+        if self.part == 2 and self.kind not in TWO_PARTS:
+            problems.append(f"a turn of kind {self.kind!r} has one part only")
+        return problems
 
     def offer(self, tools: tuple[ToolSpec, ...]) -> tuple[ToolSpec, ...]:
         """Return the tools that the reasoner is offered in this turn, of the environment's."""

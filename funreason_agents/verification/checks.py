@@ -18,6 +18,7 @@ from funreason_agents.verification.derivations import Facts, find_derivation
 from funreason_agents.verification.grounding import find_ungrounded
 from funreason_agents.verification.matching import match_calls, missing_results
 from funreason_agents.verification.query_gate import find_query_problems
+from funreason_agents.verification.wording import find_strange_deeds
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,15 @@ class TurnCase:
 
 
 def check_calls_valid(case: TurnCase) -> Check:
-    """Every call names a known tool and its arguments are valid against the JSON Schema."""
-    problems = [
-        {"step": number, "problem": problem}
-        for number, step in enumerate(case.executed)
-        if (problem := case.environment.find_problem(step.call)) is not None
-    ]
+    """Every call names a tool that was offered, with arguments that its JSON Schema allows."""
+    offered = {tool.name for tool in case.offered}
+    problems = []
+    for number, step in enumerate(case.executed):
+        problem = case.environment.find_problem(step.call)
+        if problem is None and step.call.name not in offered:
+            problem = f"the tool {step.call.name!r} was not offered"
+        if problem is not None:
+            problems.append({"step": number, "problem": problem})
     return Check(name="calls_valid", passed=not problems, details={"problems": problems})
 
 
@@ -192,13 +196,19 @@ def check_query_clean(case: TurnCase) -> Check:
 
 def check_reply_grounded(case: TurnCase) -> Check:
     """There is a closing reply, and results or conversation support each of its claims."""
-    reply = case.messages[-1].content if case.messages else ""
-    if not reply.strip() or case.messages[-1].tool_calls:
+    last = case.messages[-1] if case.messages else None
+    reply = last.content if last is not None and last.role == "assistant" else ""
+    if last is None or last.tool_calls or not reply.strip():
         return Check(name="reply_grounded", passed=False, details={"problems": ["no reply"]})
     facts = case.before.add_text(case.request)
     for step in case.executed:
         facts = facts.add_arguments(step.call.arguments).add_result(step.result.content)
     problems = find_ungrounded(reply, facts)
+    done = {step.call.name for step in case.executed if not step.result.is_error}
+    told = [tool.to_json() for tool in case.environment.tools if tool.name in done]
+    told += [source.content for source in facts.sources]
+    deeds = find_strange_deeds(reply, canonical_json(told))
+    problems += [{"deed": deed} for deed in deeds]
     return Check(name="reply_grounded", passed=not problems, details={"problems": problems})
 
 

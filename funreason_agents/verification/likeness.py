@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 
 from funreason_agents.schemas.tools import ToolSpec
 from funreason_agents.schemas.words import content_words, overlap
@@ -13,6 +14,13 @@ BFCL's classes, pairs that can stand in for each other reach it (1.0: the outsid
 two sources); neighbours such as `get_tweet_comments` and `get_user_tweets` come to 0.83 at most."""
 RELATED = 0.3
 """Least overlap at which a tool from elsewhere counts as related to one of the environment."""
+_PART = 0.4
+"""Least share of the words of a part of a request at which a tool speaks of that part."""
+_COURTESY = content_words(
+    "please could would can want need like get give have help thanks hi hello dear hey kindly just "
+    "now today also then next me my i we our us you so do does did up out off some any one thing "
+    "sure know let make if there here what how when where who am been has had very really soon"
+)
 
 
 def find_same(tool: ToolSpec, others: Sequence[ToolSpec]) -> str | None:
@@ -44,8 +52,31 @@ def find_related(tool: ToolSpec, own: Sequence[ToolSpec]) -> str | None:
 def coverage(request: str, tool: ToolSpec) -> float:
     """Return the share of a request's words that a tool, its parameters included, speaks of."""
     asked = content_words(request)
-    told = _words(tool) | content_words(" ".join(_parameter_texts(tool)))
-    return len(asked & told) / len(asked) if asked else 0.0
+    return len(asked & _told(tool)) / len(asked) if asked else 0.0
+
+
+def find_asked(
+    request: str, own: Sequence[ToolSpec], foreign: ToolSpec
+) -> Iterator[tuple[str, str]]:
+    """Yield (tool, part of the request) where a part asks for what a tool of `own` does.
+
+    Parts are sentences and what "and" joins. One asks for a tool if it has all words of its name,
+    or if the tool speaks of much of it; words that the foreign tool and the usual values for it
+    have are no sign, and one word alone is none either.
+    """
+    examples = [schema.get("examples", ()) for schema in foreign.properties.values()]
+    theirs = _told(foreign) | content_words(" ".join(str(v) for each in examples for v in each))
+    for part in re.split(r"[.!?;\n]+|,|\b(?:and|then|also)\b", request):
+        said = content_words(part) - _COURTESY
+        for tool in own:
+            named = content_words(tool.name)
+            shared = (said & _told(tool)) - theirs
+            if len(shared) > 1 and (named <= shared or len(shared) >= _PART * len(said)):
+                yield tool.name, part.strip()
+
+
+def _told(tool: ToolSpec) -> frozenset[str]:
+    return _words(tool) | content_words(" ".join(_parameter_texts(tool)))
 
 
 def _purpose(tool: ToolSpec) -> str:

@@ -13,6 +13,7 @@ from funreason_agents.schemas.tasks import CallTrace
 from funreason_agents.schemas.tools import ExecutedCall, Origin, ToolSpec
 from funreason_agents.schemas.words import humanize, split_identifier
 from funreason_agents.verification.derivations import DIRECT, Facts, find_derivation
+from funreason_agents.verification.query_extras import find_extras
 from funreason_agents.verification.reference_grammar import Span
 from funreason_agents.verification.references import find_meant, find_references, remove_spans
 from funreason_agents.verification.values import (
@@ -34,10 +35,13 @@ def find_query_problems(
     *,
     omitted: Sequence[Any] = (),
     pending: str = "",
+    allowed: Sequence[Any] = (),
 ) -> list[str]:
     """Return what is wrong with `query`, in words that its writer can act on; empty if clean.
 
-    A value that the user must supply stands in the query, or a reference in it leads to it.
+    A value that the user must supply stands in the query, or a reference in it leads to it; and
+    the query asks for nothing else. Of a trace without calls it is not known what that would be,
+    unless `allowed` tells.
 
     Args:
         query: The user utterance.
@@ -46,12 +50,15 @@ def find_query_problems(
         facts: The conversation before this turn.
         omitted: Values that the query must leave out, so that the assistant has to ask.
         pending: The user's message whose request this query only completes: what the user must
-            supply may stand in either. The rest is looked for in `query` alone.
+            supply may stand in either, and neither may hold more. The rest is looked for in
+            `query` alone.
+        allowed: What else the query may say: the inputs of a tool that does not exist.
     """
     problems = [f"it names the identifier {name!r}" for name in _identifiers(query, tools)]
     if _CALL_SYNTAX.search(query):
         problems.append("it contains call syntax")
-    asked = _Asked.of((query, pending) if pending else (query,), trace, tools, facts)
+    texts = (query, pending) if pending else (query,)
+    asked = _Asked.of(texts, trace, tools, facts)
     if trace.calls and not pending and _says_only(query, [each.leaf for each in asked.supplied]):
         problems.append("it says nothing but values: say what you want done")
     unsaid = [leaf for value in omitted for _, leaf in iterate_leaves(value)]
@@ -69,10 +76,19 @@ def find_query_problems(
         f"what it refers to for {label!r} is {value!r}, which is not wanted"
         for label, value in asked.find_astray(facts)
     ]
-    problems += [
-        f"it reveals {v!r}, which only a tool can know" for v in _revealed(query, trace, facts)
-    ]
+    revealed = _revealed(query, trace, facts)
+    problems += [f"it reveals {v!r}, which only a tool can know" for v in revealed]
+    if trace.calls or allowed:
+        told = [*allowed, *revealed, *(each.leaf for each in asked.supplied)]
+        extras = find_extras(texts, trace, tools, _until(facts, pending), told)
+        problems += [f"it says {extra!r}, which is no input" for extra in extras]
     return problems
+
+
+def _until(facts: Facts, pending: str) -> Facts:
+    """Return the facts before the pending message: it cannot itself be why it may say a thing."""
+    places = [n for n, each in enumerate(facts.sources) if pending and each.content == pending]
+    return Facts(facts.sources[: places[-1]]) if places else facts
 
 
 LEAST = 6

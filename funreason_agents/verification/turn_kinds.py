@@ -1,13 +1,11 @@
 """Does a turn hold what its kind claims? One function per kind, each from the turn alone.
 
-Whether a reply declines or asks is decided by wording, in English: a tolerant rule, which takes
-any of the usual phrases anywhere in the reply. That nothing was called is the hard part of it,
-and what else a reply claims is a matter of `reply_grounded`.
+Where nothing may be called, the reply must decline or ask, and may not claim that anything was
+done; `wording` tells by its words, `reply_grounded` looks at what else it claims.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -18,10 +16,10 @@ from funreason_agents.schemas.base import canonical_json, iterate_leaves
 from funreason_agents.schemas.tasks import CallTrace, HardTurn, HardTurnKind, OuterInput
 from funreason_agents.schemas.tools import ExecutedCall
 from funreason_agents.schemas.trajectory import Check, Message
-from funreason_agents.schemas.words import content_words, humanize
+from funreason_agents.schemas.words import humanize
 from funreason_agents.verification.checks import TurnCase
 from funreason_agents.verification.derivations import DIRECT, Facts, Source, find_derivation
-from funreason_agents.verification.likeness import coverage, find_related, find_same
+from funreason_agents.verification.likeness import coverage, find_asked, find_related, find_same
 from funreason_agents.verification.values import (
     fold,
     folded_holds,
@@ -29,23 +27,11 @@ from funreason_agents.verification.values import (
     is_distinctive,
     is_number,
     same_value,
-    to_plain,
 )
+from funreason_agents.verification.wording import asks_for, claims_deed, declines
 
 LEAST_FILLER = 400
 """Characters of unrelated text below which a context is not long."""
-_DECLINES = re.compile(
-    r"(?i)\b(?:cannot|can not|can't|could not|couldn't|unable|not able|won't be able|not possible"
-    r"|impossible|no (?:tool|function|way|means|option|access)s?\b|none of (?:my|the|these)"
-    r"|(?:do|does)(?: not|n't) (?:\w+ )?(?:have|offer|support|include|provide|cover|allow)"
-    r"|outside|beyond|unavailable"
-    r"|(?:not|[a-z]+n't) (?:\w+ )?(?:available|supported|offered|equipped)"
-    r"|lack|missing|sorry|apologi[sz]e|regret|unfortunately)"
-)
-_ASKS = re.compile(
-    r"(?i)\?|\b(?:please|kindly|could you|can you|would you|let me know|tell me|i(?:'d| would)? "
-    r"(?:still )?need|i am missing|i'm missing|provide|specify)\b"
-)
 
 
 def check_turn_kind(case: TurnCase) -> Check:
@@ -55,7 +41,11 @@ def check_turn_kind(case: TurnCase) -> Check:
         VerificationError: calls of one message were not executed in the other order.
     """
     hard = case.hard
-    problems = _check_plain(case) if hard is None else _FINDERS[hard.kind](case, hard)
+    if hard is None:
+        problems = _check_plain(case)
+    else:
+        # A record built in memory may not have been validated.
+        problems = [*hard.find_misfits(), *_FINDERS[hard.kind](case, hard)]
     kind = hard.kind if hard else "plain"
     return Check(
         name="turn_kind", passed=not problems, details={"kind": kind, "problems": problems}
@@ -66,22 +56,12 @@ def _check_plain(case: TurnCase) -> list[str]:
     return [] if case.trace.calls else ["a plain turn without gold calls"]
 
 
-def declines(reply: str) -> bool:
-    """Return whether a reply says that something cannot be done."""
-    return _DECLINES.search(to_plain(reply)) is not None
-
-
-def asks_for(reply: str, wanted: OuterInput) -> bool:
-    """Return whether a reply asks for a value: asking words, and a word of what is asked for."""
-    words = content_words(wanted.label) or frozenset(wanted.label.lower().split())
-    words |= content_words(wanted.description)
-    said = content_words(reply) | frozenset(re.findall(r"\w+", reply.lower()))
-    return _ASKS.search(to_plain(reply)) is not None and bool(words & said)
-
-
 def _find_idle_problems(case: TurnCase) -> list[str]:
-    """Return the calls of a turn in which nothing may be called."""
+    """Return the calls of a turn in which none may be made, and the claim that one was."""
     problems = ["the gold answer holds calls"] if case.trace.calls else []
+    claim = claims_deed(_reply(case))
+    if claim is not None:
+        problems.append(f"nothing was done, but the reply says {claim!r}")
     return problems + [f"it calls {step.call.name!r}" for step in case.executed]
 
 
@@ -296,6 +276,10 @@ def _check_irrelevance(case: TurnCase, hard: HardTurn) -> list[str]:
         f"the tool {tool.name!r} covers the request as well"
         for tool in case.offered
         if coverage(case.request, tool) >= asked
+    ]
+    problems += [
+        f"the tool {name!r} could serve a part of the request: {part!r}"
+        for name, part in find_asked(case.request, case.offered, hard.foreign)
     ]
     if not declines(_reply(case)):
         problems.append("the reply does not decline")

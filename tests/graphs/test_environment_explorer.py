@@ -73,3 +73,17 @@ def test_trace_that_ends_where_it_began_is_rejected():
     out = explorer.invoke({"wanted_target": "douse"}, context=context)
     assert out["rejection"] == "no_effect"
     assert explorer.invoke({"wanted_target": "light"}, context=context)["rejection"] is None
+
+
+def test_second_run_on_a_thread_forgets_the_optional_inputs(environment, explorer, saver, thread):
+    kept = create_environment_explorer(environment=environment, checkpointer=saver)
+    asked = {
+        "run_seed": 3, "index": 5, "turn": 1, "turn_kind": "irrelevance", "environment_seed": 9,
+        "conversation": [{"key": "0/0", "message": {"role": "user", "content": "Hello."}}],
+    }  # fmt: skip
+    assert kept.invoke(asked, thread)["call_trace"]["calls"] == []
+    assert kept.invoke({"wanted_target": "fly"}, thread)["rejection"] == "unreachable_target"
+    again = kept.invoke({}, thread)
+    assert again == explorer.invoke({})
+    held = kept.get_state(thread).values
+    assert (held["call_trace"], held["conversation"]) == (again["call_trace"], [])

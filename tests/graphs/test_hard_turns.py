@@ -5,6 +5,7 @@ from collections import Counter
 from typing import get_args
 
 import pytest
+from langchain_core.messages import AIMessage
 from scripts import call_tools, calls, fail_first_round, offline_answer, play
 
 from funreason_agents import (
@@ -205,3 +206,15 @@ def test_critique_that_contradicts_the_verifier_is_replaced(environment, task):
     out = create_reasoner_critic(environment=environment, model=model).invoke({"turn_task": task})
     assert [critique["kind"] for critique in out["critiques"]] == ["missing_call"]
     assert "Too many" not in out["critiques"][0]["text"]
+
+
+def test_right_calls_without_a_usable_reply_are_no_turn(environment, task):
+    def cut_off(call):
+        if sum(message.type == "tool" for message in call.messages) < 2:
+            return None
+        return AIMessage("The locker ho", response_metadata={"finish_reason": "length"})
+
+    reasoner = create_reasoner_critic(environment=environment, model=play(reasoning=cut_off))
+    out = reasoner.invoke({"turn_task": task}, context=SynthesisContext(critic_rounds=2))
+    assert out["rejection"] == "unusable_answer: truncated"
+    assert out["accepted_samples"] == [0, 0]

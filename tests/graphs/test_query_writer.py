@@ -1,6 +1,6 @@
 from scripts import calls, offline_answer, play
 
-from funreason_agents import SynthesisContext, create_query_writer
+from funreason_agents import SynthesisContext, create_environment_explorer, create_query_writer
 
 
 def write(environment, model, trace, **context):
@@ -59,3 +59,32 @@ def test_answer_is_read_from_a_fenced_block_after_a_thought(environment, trace):
         return f"<think>Hm.</think>Sure:\n```json\n{json.dumps(offline_answer(call))}\n```"
 
     assert write(environment, play(tooling=fold), trace)["turn_task"]
+
+
+def test_second_run_on_a_thread_forgets_the_optional_inputs(environment, trace, saver, thread):
+    explorer = create_environment_explorer(environment=environment)
+    idle = explorer.invoke({"turn_kind": "irrelevance"})["call_trace"]
+    said = [{"key": "0/0", "message": {"role": "user", "content": "Is it about zebras?"}}]
+    asked = {"run_seed": 5, "index": 7, "turn": 1, "turn_attempt": 2, "conversation": said}
+    model = play()
+    writer = create_query_writer(environment=environment, model=model, checkpointer=saver)
+    first = writer.invoke({"call_trace": idle, "turn_kind": "irrelevance", **asked}, thread)
+    assert first["turn_task"]["hard"]["kind"] == "irrelevance"
+    assert "zebras" in calls(model, "querying")[-1].prompt
+    second = writer.invoke({"call_trace": trace}, thread)
+    assert "zebras" not in calls(model, "querying")[-1].prompt
+    assert second == write(environment, play(), trace)
+    held = writer.get_state(thread).values
+    assert (held["call_trace"], held["turn_task"]) == (trace, second["turn_task"])
+
+
+def test_rejected_run_leaves_no_optional_inputs_either(environment, trace, saver, thread):
+    def make(model):
+        return create_query_writer(environment=environment, model=model, checkpointer=saver)
+
+    troubles = (play(tooling=lambda call: "no"), play(querying=lambda call: "no"))
+    for model in (*troubles, play(querying=lambda call: {"query": "Run find_locker for me."})):
+        asked = {"call_trace": trace, "index": 7, "turn_kind": "long_context"}
+        assert make(model).invoke(asked, thread)["rejection"]
+        again = make(play()).invoke({"call_trace": trace}, thread)
+        assert again == write(environment, play(), trace)

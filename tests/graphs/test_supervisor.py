@@ -9,6 +9,7 @@ from scripts import calls, give_up, offline_answer, play
 from funreason_agents import SynthesisContext, Trajectory, create_supervisor
 from funreason_agents.environments.sessions import SessionPool
 from funreason_agents.export.records import to_record
+from funreason_agents.schemas.trajectory import RejectedTurn
 
 TWO = SynthesisContext(turns=2)
 
@@ -142,3 +143,28 @@ def test_context_out_of_bounds_is_refused(environment):
 def test_output_is_plain_json(environment):
     out = run(environment, play())
     assert json.loads(json.dumps(out)) == out
+
+
+def test_second_run_on_a_thread_forgets_which_trajectory_was_asked_for(environment, saver, thread):
+    supervisor = create_supervisor(environment=environment, model=play(), checkpointer=saver)
+    first = supervisor.invoke({"seed": 4, "index": 3}, thread, context=TWO)["trajectory"]
+    second = supervisor.invoke({}, thread, context=TWO)["trajectory"]
+    assert [(each["run_seed"], each["index"]) for each in (first, second)] == [(4, 3), (0, 0)]
+    assert supervisor.get_state(thread).values["trajectory"] == second
+
+
+def test_rejected_second_part_is_noted_with_its_trace(environment):
+    def answer_first_part_only(call):
+        asked = [message for message in call.messages if message.type == "human"]
+        return give_up(call) if len(asked) > 1 else None
+
+    model = play(reasoning=answer_first_part_only)
+    context = SynthesisContext(turns=1, turn_attempts=2, hard_turns={"missing_parameter": 1.0})
+    rejected = [
+        RejectedTurn.model_validate(each)
+        for index in range(10)
+        for each in run(environment, model, context, index)["trajectory"]["rejected_turns"]
+    ]
+    second = [each for each in rejected if each.stage == "reasoner_critic"]
+    assert second
+    assert all(each.trace is not None and each.trace.calls for each in second)

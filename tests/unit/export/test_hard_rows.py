@@ -7,6 +7,8 @@ import pytest
 
 from funreason_agents import SynthesisContext, load_environment, synthesize
 from funreason_agents.export.formats import to_trl_row, to_trl_step_rows
+from funreason_agents.schemas.record import CertifiedTurn
+from funreason_agents.schemas.tasks import HardTurn
 
 TOOLS = Path(__file__).parents[3] / "tools"
 
@@ -62,6 +64,33 @@ def test_distractors_are_offered_and_never_called(record_of):
     assert strange and strange <= names(to_trl_row(record))
     called = {call.name for message in record.messages for call in message.tool_calls}
     assert not strange & called
+
+
+@pytest.mark.parametrize("renamed", [False, True])
+def test_distractor_that_would_serve_an_irrelevant_request_is_not_offered(record_of, renamed):
+    record = record_of("long_context")
+    first, *others = next(t.hard for t in record.certificate.turns if t.hard).distractors
+    foreign = first.model_copy(update={"name": f"{first.name}_now"}) if renamed else first
+    hard = HardTurn(kind="irrelevance", foreign=foreign)
+    turn = CertifiedTurn(target="", mode="exact", gold=(), calls=(), hard=hard)
+    turns = (*record.certificate.turns, turn)
+    certificate = record.certificate.model_copy(update={"turns": turns})
+    offered = names(to_trl_row(record.model_copy(update={"certificate": certificate})))
+    assert first.name in names(to_trl_row(record))
+    assert not {first.name, foreign.name} & offered
+    assert {tool.name for tool in (*record.tools, *others)} <= offered
+
+
+def test_mistake_in_a_whole_conversation_is_flagged(record_of):
+    record = record_of("error_recovery")
+    refused = {m.tool_call_id for m in record.messages if m.is_error}
+    flagged = {
+        call["id"]
+        for message in to_trl_row(record)["messages"]
+        if message.get("trainable") is False
+        for call in message["tool_calls"]
+    }
+    assert refused and refused <= flagged
 
 
 def test_mistake_is_in_the_prompt_and_never_the_completion(record_of):

@@ -89,6 +89,18 @@ def test_trl_row_holds_messages_and_tools_only():
     }
 
 
+def test_only_assistant_messages_not_to_be_trained_on_are_flagged():
+    messages = to_trl_row(make_record())["messages"]
+    assert [message.get("trainable") for message in messages] == [None] * 5 + [False, None]
+    assert [n for n, message in enumerate(messages) if "trainable" in message] == [5]
+
+
+def test_manifest_counts_the_messages_not_to_be_trained_on(tmp_path):
+    paths = write_records([make_record(), make_record(1, 1)], tmp_path, format="trl")
+    manifest = json.loads(paths["manifest"].read_text())
+    assert manifest["files"] == {"train": {"records": 2, "rows": 2, "untrainable_messages": 2}}
+
+
 def test_step_rows_are_one_per_trainable_assistant_message():
     record = make_record()
     rows = to_trl_step_rows(record)

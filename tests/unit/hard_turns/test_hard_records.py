@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -10,6 +11,8 @@ from builders import TOOLS, Item, with_turns
 
 from funreason_agents import load_environment, synthesize
 from funreason_agents.config import SynthesisContext
+from funreason_agents.errors import ExportError
+from funreason_agents.export.writer import read_records
 from funreason_agents.schemas.base import iterate_leaves, parse_result
 from funreason_agents.schemas.record import TrainingRecord
 from funreason_agents.schemas.tasks import HardTurn, HardTurnKind
@@ -144,3 +147,106 @@ def test_a_mutant_of_each_kind_is_rejected_by_the_check_for_it(
 ) -> None:
     for item in corpus[kind]:
         assert "turn_kind" in item.fails(mutate(item))
+
+
+def around_the_value(item: Item) -> TrainingRecord:
+    """The omitted value is said in what poses as text around the request."""
+    omitted = hard_of(item).omitted
+    assert omitted is not None
+    filler = f"By the way, the {omitted.label} is {omitted.value}."
+    first, *rest = item.turns
+    asked = first[0].model_copy(update={"content": f"{first[0].content}\n\n{filler}"})
+    return rebuild(item, [[asked, *first[1:]], *rest], filler=filler)
+
+
+def withhold_what_is_called(item: Item) -> TrainingRecord:
+    """A tool that is called was not offered."""
+    return rebuild(item, item.turns, function=item.record.certificate.turns[0].target)
+
+
+def pose_as_second_part(item: Item) -> TrainingRecord:
+    """The message before would stand in for the request."""
+    return rebuild(item, item.turns, part=2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "mutate", "said"),
+    [
+        ("missing_parameter", around_the_value, "'filler' is set"),
+        ("error_recovery", withhold_what_is_called, "'function' is set"),
+        ("error_recovery", pose_as_second_part, "has one part only"),
+        ("irrelevance", pose_as_second_part, "has one part only"),
+    ],
+)
+def test_a_record_with_fields_of_another_kind_is_rejected_and_cannot_be_read(
+    corpus: dict[str, list[Item]],
+    tmp_path: Path,
+    kind: HardTurnKind,
+    mutate: Callable[[Item], TrainingRecord],
+    said: str,
+) -> None:
+    for number, item in enumerate(corpus[kind]):
+        forged = mutate(item)
+        assert "turn_kind" in item.fails(forged)
+        file = tmp_path / f"{number}.jsonl"
+        file.write_text(forged.model_dump_json() + "\n", encoding="utf-8")
+        with pytest.raises(ExportError, match=said):
+            read_records(file)
+
+
+def test_a_call_of_a_tool_that_was_not_offered_is_not_valid(corpus: dict[str, list[Item]]) -> None:
+    for item in corpus["error_recovery"]:
+        assert "calls_valid" in item.fails(withhold_what_is_called(item))
+
+
+def lie(item: Item, reply: str) -> TrainingRecord:
+    """The reply of the first turn is another one."""
+    first, *rest = item.turns
+    closing = first[-1].model_copy(update={"content": reply})
+    return rebuild(item, [[*first[:-1], closing], *rest])
+
+
+@pytest.mark.parametrize("kind", ["missing_function", "missing_parameter", "irrelevance"])
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "Sorry for the wait! All done, everything you asked for has been taken care of.",
+        "I have put that on hold at the branch and used your account. Anything else?",
+    ],
+)
+def test_a_reply_that_claims_to_have_done_it_is_rejected(
+    corpus: dict[str, list[Item]], kind: str, reply: str
+) -> None:
+    for item in corpus[kind]:
+        assert "turn_kind" in item.fails(lie(item, reply))
+
+
+@pytest.mark.parametrize("kind", ["missing_function", "irrelevance"])
+def test_a_reply_that_declines_in_other_words_is_accepted(
+    corpus: dict[str, list[Item]], kind: str
+) -> None:
+    for item in corpus[kind]:
+        assert (
+            item.fails(lie(item, "Sorry, that is not among my tools. Nothing was done.")) == set()
+        )
+
+
+def test_a_request_that_an_own_tool_serves_in_part_is_not_irrelevant(
+    corpus: dict[str, list[Item]],
+) -> None:
+    for item in corpus["irrelevance"]:
+        (asked, *rest), *others = item.turns
+        more = f"{asked.content} Also search the books written by Elif Demir."
+        turns = [[asked.model_copy(update={"content": more}), *rest], *others]
+        assert "turn_kind" in item.fails(rebuild(item, turns))
+
+
+@pytest.mark.parametrize("kind", ["missing_function", "missing_parameter", "parallel_calls"])
+def test_a_request_for_more_than_the_gold_calls_is_rejected(
+    corpus: dict[str, list[Item]], kind: str
+) -> None:
+    for item in corpus[kind]:
+        (asked, *rest), *others = item.turns
+        more = f"{asked.content} Also search the books written by Zora Quimby."
+        turns = [[asked.model_copy(update={"content": more}), *rest], *others]
+        assert "query_clean" in item.fails(rebuild(item, turns))

@@ -10,30 +10,37 @@ class Clock:
         return self.now
 
 
+def take(limiter):
+    """Take a place if there is one now: nobody waits while the run stops."""
+    stopping = threading.Event()
+    stopping.set()
+    return limiter.acquire(stopping)
+
+
 def test_provider_that_is_not_overloaded_is_not_limited():
     limiter = Limiter(most=50, clock=Clock())
-    taken = [limiter.try_acquire() for _ in range(51)]
+    taken = [take(limiter) for _ in range(51)]
     assert taken.count(None) == 1
     assert limiter.in_flight == 50
 
 
 def test_overload_halves_what_was_in_flight():
     limiter = Limiter(clock=Clock())
-    taken = [limiter.try_acquire() for _ in range(40)]
+    taken = [take(limiter) for _ in range(40)]
     limiter.release(taken[0], "overloaded")
     assert limiter.limit == 20
-    assert limiter.try_acquire() is None
+    assert take(limiter) is None
 
 
 def test_refusals_that_were_in_flight_together_count_once():
     clock = Clock()
     limiter = Limiter(clock=clock)
-    taken = [limiter.try_acquire() for _ in range(40)]
+    taken = [take(limiter) for _ in range(40)]
     clock.now = 1
     for since in taken:
         limiter.release(since, "overloaded")
     assert limiter.limit == 20
-    again = limiter.try_acquire()
+    again = take(limiter)
     clock.now = 2
     limiter.release(again, "overloaded")
     assert limiter.limit < 1.5
@@ -41,7 +48,7 @@ def test_refusals_that_were_in_flight_together_count_once():
 
 def test_a_round_of_answers_adds_one():
     limiter = Limiter(clock=Clock())
-    taken = [limiter.try_acquire() for _ in range(20)]
+    taken = [take(limiter) for _ in range(20)]
     limiter.release(taken[0], "overloaded")
     for since in taken[1:11]:
         limiter.release(since, "answered")
@@ -53,34 +60,33 @@ def test_limit_never_falls_below_one_nor_rises_above_the_most():
     limiter = Limiter(most=3, clock=clock)
     for now in range(10):
         clock.now = now
-        limiter.release(limiter.try_acquire(), "overloaded")
+        limiter.release(take(limiter), "overloaded")
     assert limiter.limit == 1
     for _ in range(100):
-        limiter.release(limiter.try_acquire(), "answered")
+        limiter.release(take(limiter), "answered")
     assert limiter.limit == 3
 
 
 def test_trouble_that_is_no_overload_leaves_the_limit():
     limiter = Limiter(most=8, clock=Clock())
-    limiter.release(limiter.try_acquire(), "neither")
+    limiter.release(take(limiter), "neither")
     assert limiter.limit == 8
 
 
 def test_nobody_is_let_through_before_the_time_the_provider_named():
     clock = Clock()
     limiter = Limiter(clock=clock)
-    limiter.release(limiter.try_acquire(), "overloaded", retry_after=5)
+    limiter.release(take(limiter), "overloaded", retry_after=5)
     clock.now = 4.9
-    assert limiter.try_acquire() is None
+    assert take(limiter) is None
     clock.now = 5.1
-    assert limiter.try_acquire() == 5.1
+    assert take(limiter) == 5.1
 
 
 def test_waiting_ends_when_the_run_stops():
-    limiter, stopping = Limiter(most=1), threading.Event()
-    limiter.try_acquire()
-    stopping.set()
-    assert limiter.acquire(stopping) is None
+    limiter = Limiter(most=1)
+    limiter.acquire()
+    assert take(limiter) is None
     assert limiter.in_flight == 1
 
 

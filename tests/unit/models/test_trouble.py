@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 
 from funreason_agents.errors import (
     ConfigurationError,
@@ -14,7 +14,7 @@ from funreason_agents.errors import (
     TransientModelError,
 )
 from funreason_agents.models.offline import OfflineChatModel
-from funreason_agents.models.trouble import classify_trouble, read_retry_after
+from funreason_agents.models.trouble import classify_trouble, hide_secrets, read_retry_after
 
 
 class Response:
@@ -112,6 +112,37 @@ def test_key_that_a_server_repeats_is_hidden(bound):
 
     model = Keyed().bind_tools([]) if bound else Keyed()
     assert "sk-canary" not in str(classify_trouble(StatusError(401, "key sk-canary"), model))
+
+
+class Addressed(OfflineChatModel):
+    api_key: SecretStr = SecretStr("sk-canary")
+    base_url: str = "https://ada:pw%2Dcanary@models.test:8000/v1"
+    default_headers: dict[str, str] = Field(default={"X-Key": "Bearer hdr-canary", "X-Stage": "1"})
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "cannot connect to https://ada:pw%2Dcanary@models.test:8000/v1",
+        "wrong password pw-canary",
+        "wrong password 'pw%2Dcanary'",
+        "no such key: hdr-canary",
+        "redirected to http://bob:other-canary@models.test",
+        "wrong key sk-canary",
+    ],
+)
+def test_address_and_headers_are_shown_without_their_secrets(said):
+    hidden = hide_secrets(said, Addressed().bind_tools([]).with_config({}))
+    assert "canary" not in hidden
+    assert "***" in hidden
+
+
+@pytest.mark.parametrize(
+    "said", ["https://models.test:8000/v1?mail=ada@models.test", "1 of 2 messages for ada is empty"]
+)
+def test_what_is_no_secret_is_left_as_it_is(said):
+    assert hide_secrets(said, Addressed()) == said
+    assert hide_secrets(said, None) == said
 
 
 def test_time_the_provider_names_is_kept():

@@ -213,6 +213,33 @@ def name_identifiers(corpus: Sequence[Item]) -> Iterator[Mutant]:
                     yield with_query(item, number, messages, f"{query} Use {name} for it.")
 
 
+ASKED_BESIDES = (
+    " Also search the books written by Zora Quimby.",
+    ' And tag it "purple giraffe".',
+    " Then do it for 7391 others as well.",
+)
+
+
+def ask_for_more(corpus: Sequence[Item]) -> Iterator[Mutant]:
+    """Ask for something that no gold call does."""
+    for item, number, messages in turns_of(corpus):
+        for more in ASKED_BESIDES:
+            yield with_query(item, number, messages, messages[0].content + more)
+
+
+def claim_other_deeds(corpus: Sequence[Item]) -> Iterator[Mutant]:
+    """Claim a deed that no tool of the conversation has to do with."""
+    for item, number, messages in turns_of(corpus):
+        lie = f"{messages[-1].content} I have also e-mailed you a receipt."
+        told = [message.content for turn in item.turns[: number + 1] for message in turn]
+        called = {call.name for call in calls_of(messages)}
+        told += [str(item.environment.tool(name).to_json()) for name in called]
+        if not re.search(
+            r"(?i)mail|messag|send|sent|inform|contact|post|letter|forward", str(told)
+        ):
+            yield with_reply(item, number, messages, lie)
+
+
 def reveal_results(corpus: Sequence[Item]) -> Iterator[Mutant]:
     """Say in the query what only this turn's results reveal."""
     for item, number, messages in turns_of(corpus):

@@ -39,6 +39,8 @@ def test_every_record_of_the_corpus_verifies(corpus: list[Item]) -> None:
         (mutations.add_calls, {"write": False}, "arguments_derivable"),
         (mutations.name_identifiers, {}, "query_clean"),
         (mutations.reveal_results, {}, "query_clean"),
+        (mutations.ask_for_more, {}, "query_clean"),
+        (mutations.claim_other_deeds, {}, "reply_grounded"),
         (mutations.withhold_inputs, {}, "query_clean"),
         (mutations.mention_scaffolding, {}, "scaffolding_absent"),
         (mutations.swap_turns, {}, "replays"),

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from builders import executed
+from pydantic import ValidationError
 
 from funreason_agents import Environment
 from funreason_agents.errors import VerificationError
@@ -17,9 +18,7 @@ from funreason_agents.schemas.trajectory import Message
 from funreason_agents.verification.checks import TurnCase
 from funreason_agents.verification.derivations import Facts
 from funreason_agents.verification.turn_kinds import (
-    asks_for,
     check_turn_kind,
-    declines,
     find_parallel_group,
     replay_reversed,
 )
@@ -75,6 +74,7 @@ BUY = executed(
     origins={"/code": Origin(kind="output", call=0, path="/code")},
 )  # fmt: skip
 BOUGHT = "Bought, receipt: 1."
+LIE = "Sorry for the wait! All done, everything you asked for has been taken care of."
 DECLINED = "I cannot do that: none of my tools can buy it."
 
 
@@ -159,6 +159,28 @@ def hardened(**changes: Any) -> Mutation:
     return lambda turn: harder(turn, **changes)
 
 
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"kind": "missing_function"}, "'function' is not set in a turn of kind 'missing_fun"),
+        ({"kind": "missing_parameter"}, "'omitted' is not set"),
+        ({"kind": "long_context"}, "'filler' is not set"),
+        ({"kind": "irrelevance"}, "'foreign' is not set"),
+        ({"kind": "parallel_calls", "part": 2}, "has one part only"),
+        ({"kind": "parallel_calls", "filler": "x"}, "'filler' is set"),
+        ({"kind": "missing_function", "function": "f", "omitted": {"label": "x", "value": 1}},
+         "'omitted' is set"),
+        ({"kind": "error_recovery", "distractors": [{"name": "f", "description": "",
+                                                     "parameters": {}}]}, "'distractors' is set"),
+    ],
+)  # fmt: skip
+def test_a_hard_turn_has_the_fields_of_its_kind_and_no_others(
+    fields: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(ValidationError, match=problem):
+        HardTurn.model_validate(fields)
+
+
 # --- Missing function.
 
 WITHHELD = HardTurn(kind="missing_function", function="buy_book")
@@ -185,6 +207,10 @@ def test_a_missing_function_is_declined_and_then_used() -> None:
         (acted(FIND, BUY), "it calls 'buy_book'"),
         (with_gold(FIND, BUY), "the gold answer holds calls"),
         (said(BOUGHT), "does not decline"),
+        (said(LIE), "does not decline"),
+        (said(f"{DECLINED} But I have bought another one."), "nothing was done, but"),
+        (hardened(omitted=OuterInput(label="x", value=1)), "'omitted' is set"),
+        (hardened(filler="Minutes."), "'filler' is set in a turn of kind 'missing_function'"),
         (said(""), "does not decline"),
         (
             lambda t: replace(t, environment=Environment.from_class(TwinShop)),
@@ -243,6 +269,10 @@ def test_a_missing_parameter_is_asked_for_and_then_used() -> None:
         (acted(FIND), "it calls 'find_book'"),
         (with_gold(FIND), "the gold answer holds calls"),
         (said("Found: pages 431."), "does not ask for the title"),
+        (said("I have put the title on hold. Anything else?"), "does not ask for the title"),
+        (said("I have bought it. What is the title?"), "nothing was done, but the reply says"),
+        (hardened(filler="Dune Messiah"), "'filler' is set in a turn of kind 'missing_parameter'"),
+        (hardened(function="buy_book"), "'function' is set"),
         (said("What is the receipt?"), "does not ask for the title"),
         (said("I looked the title up."), "does not ask for the title"),
         (hardened(omitted=None), "nothing is omitted"),
@@ -276,45 +306,9 @@ def test_a_parameter_that_is_not_supplied_in_the_end_is_found_out(
     assert any(problem in each for each in problems(mutate(HAS_VALUE)))
 
 
-@pytest.mark.parametrize(
-    ("reply", "asks"),
-    [
-        ("Which title do you mean?", True),
-        ("Please give me the words on the cover.", True),
-        ("I need the title for that.", True),
-        ("Could you tell me more?", False),
-        ("The title is fine.", False),
-        ("The title, which I looked up, is right.", False),
-        ("", False),
-    ],
-)
-def test_a_reply_asks_with_asking_words_and_a_word_of_what_is_missing(
-    reply: str, asks: bool
-) -> None:
-    assert asks_for(reply, OMITTED) is asks
-
-
 def test_a_label_of_common_words_only_can_be_asked_for() -> None:
-    assert asks_for("Which number?", OuterInput(label="number", value=7))
-
-
-@pytest.mark.parametrize(
-    ("reply", "declined"),
-    [
-        ("I cannot do that.", True),
-        ("I can\u2019t book a taxi with the tools I have.", True),
-        ("Sorry, that is outside of what I can help with.", True),
-        ("I do not have a tool for it.", True),
-        ("There is no function to translate texts.", True),
-        ("That feature isn't currently available to me.", True),
-        ("I'm unable to paint fences.", True),
-        ("Done. receipt: 1.", False),
-        ("The taxi is on its way.", False),
-        ("", False),
-    ],
-)
-def test_a_reply_declines_in_any_of_the_usual_words(reply: str, declined: bool) -> None:
-    assert declines(reply) is declined
+    omitted = OuterInput(label="number", value="Dune Messiah")
+    assert problems(said("Which number?")(harder(LACKS_VALUE, omitted=omitted))) == []
 
 
 # --- Long context.
@@ -455,6 +449,7 @@ FOREIGN = case(
 
 def test_an_irrelevant_request_is_declined() -> None:
     assert problems(FOREIGN) == []
+    assert problems(replace(FOREIGN, query=f"Hi! {RIDE} I want this off my list.")) == []
 
 
 @pytest.mark.parametrize(
@@ -475,6 +470,11 @@ def test_an_irrelevant_request_is_declined() -> None:
         (acted(executed("call_taxi", {}, {}, is_error=True)), "it calls 'call_taxi'"),
         (with_gold(FIND), "the gold answer holds calls"),
         (said("The taxi is on its way."), "does not decline"),
+        (said(LIE), "does not decline"),
+        (said("I cannot call one, but your taxi is booked."), "nothing was done, but"),
+        (asked(f"{RIDE} Also find a book with a blue cover."), "'find_book' could serve a part"),
+        (asked(f"{RIDE[:-1]} and look up a book titled Emma."), "'find_book' could serve a part"),
+        (hardened(part=2), "has one part only"),
     ],
 )
 def test_a_request_that_is_not_irrelevant_is_found_out(mutate: Mutation, problem: str) -> None:
@@ -522,6 +522,9 @@ def test_an_error_is_recovered_from() -> None:
             "does not begin with one call",
         ),
         (lambda turn: sized(3)(turn), "does not begin with one call"),
+        (hardened(part=2), "a turn of kind 'error_recovery' has one part only"),
+        (hardened(function="buy_book"), "'function' is set in a turn of kind 'error_recovery'"),
+        (hardened(distractors=(KNIT,)), "'distractors' is set"),
     ],
 )
 def test_an_error_that_is_none_or_not_mended_is_found_out(mutate: Mutation, problem: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
@@ -137,6 +138,14 @@ def test_calls_of_one_message_do_not_see_the_results_of_each_other() -> None:
 @pytest.mark.parametrize("reply", ["", "  \n", "Receipt: RC-8Z."])
 def test_a_reply_must_be_there_and_be_true(reply: str) -> None:
     assert not checks.check_reply_grounded(case(FIND, BUY, reply=reply)).passed
+
+
+def test_a_turn_that_ends_in_a_tool_result_has_no_reply() -> None:
+    # As where the answer after the last call could not be used.
+    result = Message(role="tool", content='{"receipt": "RC-9Z"}', tool_call_id="call_1", name="buy")
+    turn = case(FIND, BUY)
+    cut = replace(turn, messages=(*turn.messages[:-1], result))
+    assert not checks.check_reply_grounded(cut).passed
 
 
 def test_a_turn_that_ends_in_a_call_has_no_reply() -> None:

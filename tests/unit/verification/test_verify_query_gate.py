@@ -85,7 +85,7 @@ def test_each_value_that_the_user_supplies_must_be_there(word: str) -> None:
 def test_a_value_of_an_earlier_turn_or_a_sum_does_not_stand_in_for_a_missing_one() -> None:
     facts = Facts().add_text("The first was in Oslo for 6 nights.").add_result([2, 4])
     assert len(problems("Please hold a room.", facts)) == 3
-    assert len(problems(CLEAN.replace("six", "2 or 4"))) == 1
+    assert len(problems(CLEAN.replace("six", "two or four"))) == 1
 
 
 BEFORE = Facts().add_arguments({"city": "Oslo", "nights": 6}).add_text("Done.")
@@ -175,3 +175,60 @@ def omitting(query: str, omitted: list[object], facts: Facts | None = None) -> l
 
 def completing(query: str, pending: str, facts: Facts | None = None) -> list[str]:
     return find_query_problems(query, TRACE, TOOLS, facts or Facts(), pending=pending)
+
+
+@pytest.mark.parametrize(
+    ("more", "extra"),
+    [
+        ("Also search the books written by Elif Demir.", "Elif Demir"),
+        ("Also search for books of the Old Oslo Library, please.", "Old Oslo Library"),
+        ('Please tag it "urgent".', "urgent"),
+        ("Then add another for 14 nights.", "14"),
+        ("The price must be below $75.50.", "75.50"),
+    ],
+)
+def test_nothing_may_be_asked_for_beside_what_the_gold_calls_take(more: str, extra: str) -> None:
+    assert problems(f"{CLEAN} {more}") == [f"it says {extra!r}, which is no input"]
+    assert problems(f"{CLEAN} {more}", Facts().add_text(f"I like {extra}.")) == []
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "Hi there, good Monday Morning! I want to get this off my list today.",
+        "Dear Sir, I'm a bit in a hurry, OK? Best Regards",
+        "I need one room, just 1, for the two of us.",
+        "I arrive on March 4, 2031 at 18:30 or 7 pm, on the 2nd day.",
+        "I have been waiting 24/7 since twenty past nine. WHAT A Day!",
+        "It must be in EUR, ASAP. Thanks, you are the best.",
+        'The first room in "Oslo", for "6" nights, that is 6.0.',
+        "Please Hold A Room.",
+        "By the way, which room is it? Find it. Many Thanks",
+    ],
+)
+def test_what_people_say_beside_a_request_may_be_said(more: str) -> None:
+    assert problems(f"{CLEAN} {more}") == []
+
+
+def test_a_pending_request_cannot_ask_for_more_either() -> None:
+    asked = "Please hold the first room for six nights and ask Elif Demir for it."
+    told = Facts().add_text(asked).add_text("In which city shall I ask Elif Demir?")
+    found = find_query_problems("In Oslo.", TRACE, TOOLS, told, pending=asked)
+    assert found == ["it says 'Elif Demir', which is no input"]
+    earlier = Facts((*Facts().add_text("Elif Demir helps.").sources, *told.sources))
+    assert find_query_problems("In Oslo.", TRACE, TOOLS, earlier, pending=asked) == []
+
+
+def test_without_calls_only_what_is_allowed_may_be_said() -> None:
+    idle = TRACE.model_copy(update={"calls": (), "requests": ()})
+    query = "Please brew 2 cups of dark Sumatra and ask Elif Demir for the rest."
+    assert find_query_problems(query, idle, TOOLS, Facts()) == []
+    found = find_query_problems(query, idle, TOOLS, Facts(), allowed=["dark Sumatra", 2])
+    assert found == ["it says 'Elif Demir', which is no input"]
+
+
+def test_nouns_of_another_language_are_no_names() -> None:
+    german = (
+        "Bitte das erste Zimmer in Oslo: ich bin Herr Doktor Abt und will 6 N\u00e4chte, first."
+    )
+    assert problems(german) == []
