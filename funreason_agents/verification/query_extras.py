@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 from funreason_agents.schemas.tasks import CallTrace
@@ -84,8 +85,16 @@ class _Known:
             wanted.append(step.call.arguments)
             counts += map(len, _lists(step.call.arguments))
         self._sources = facts.add_result(wanted).add_result(counts).sources
-        self._words = {word for each in self._sources for word in re.findall(r"\w+", each.folded)}
-        self._domain = set(re.findall(r"[a-z0-9]+", fold(str([t.to_json() for t in tools]))))
+        self._tools = tools
+
+    @cached_property
+    def _words(self) -> set[str]:
+        return {word for each in self._sources for word in re.findall(r"\w+", each.folded)}
+
+    @cached_property
+    def _domain(self) -> set[str]:
+        told = [[tool.name, tool.description, tool.parameters] for tool in self._tools]
+        return set(re.findall(r"[a-z0-9]+", fold(str(told))))
 
     def has_number(self, said: str) -> bool:
         readings = [n for number in numbers_in(said) for n in (number, -number)]
