@@ -126,9 +126,9 @@ def test_four_graphs_are_listed_and_drawn(server):
     for assistant in assistants.values():
         assert assistant["description"]
         drawing = server.assistants.get_graph(assistant["assistant_id"], xray=True)
-        assert len(drawing["nodes"]) > 4
+        assert len(drawing["nodes"]) > 2
     drawing = server.assistants.get_graph("supervisor", xray=True)
-    assert "gate_query" in json.dumps(drawing)
+    assert "write_query" in json.dumps(drawing)
 
 
 def test_knobs_show_with_bounds_and_descriptions(server):
@@ -170,7 +170,9 @@ def test_history_leads_to_the_states_of_the_stages(server, finished_thread):
             if task.get("checkpoint"):
                 child = server.threads.get_state(finished_thread, checkpoint=task["checkpoint"])
                 found[task["name"]] = child["values"]
-    assert set(found) == NAMES - {"supervisor"}
+    # The explorer has one step, whose output is in the supervisor's own state.
+    assert set(found) == {"query_writer", "reasoner_critic"}
+    assert any(state["values"].get("call_trace") for state in history)
     assert found["reasoner_critic"]["verdict"]["checks"]
     assert found["query_writer"]["turn_task"]["query"]
 
