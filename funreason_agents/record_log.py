@@ -75,8 +75,7 @@ def _user_messages(record: TrainingRecord) -> Iterator[str]:
     """Yield what the user says, without the text that only makes a context long."""
     said = [message.content for message in record.messages if message.role == "user"]
     for text, turn in zip(said, record.certificate.turns, strict=True):
-        filler = turn.hard.filler if turn.hard else ""
-        yield text.replace(filler, " ") if filler else text
+        yield turn.hard.strip_filler(text) if turn.hard else text
 
 
 class RecordLog:

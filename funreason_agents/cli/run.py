@@ -240,7 +240,9 @@ def _print_cost(run: Run) -> None:
     total, each = run.cost["total"], run.cost["per_accepted_trajectory"]
     if not total["calls"]:
         return
-    usd = "price not given" if total["usd"] is None else f"{total['usd']:.4f} US dollars"
+    usd = {None: "price not given", 0.0: "at no cost"}.get(
+        total["usd"], f"{total['usd'] or 0:.4f} US dollars"
+    )
     counted = " (estimated)" if total["estimated"] else ""
     console.print(
         f"Model calls: {total['calls']}, {total['tokens']} tokens{counted}, {usd}.", end=" "
@@ -248,7 +250,7 @@ def _print_cost(run: Run) -> None:
     if each["calls"] is None:
         console.print("None led to an accepted trajectory.")
         return
-    usd = "" if each["usd"] is None else f", {each['usd']:.4f} US dollars"
+    usd = f", {each['usd']:.4f} US dollars" if each["usd"] else ""
     console.print(
         f"Per accepted trajectory: {each['calls']:.1f} calls, {each['tokens']:.0f} tokens{usd}."
     )

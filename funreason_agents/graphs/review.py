@@ -153,7 +153,7 @@ def _describe(point: ReviewPoint, state: SupervisorState) -> ReviewRequest:
 
 
 def _without_filler(query: str, hard: HardTurn | None) -> str:
-    return query.replace(hard.filler, "").strip() if hard and hard.filler else query
+    return hard.strip_filler(query) if hard else query
 
 
 @dataclass(frozen=True)

@@ -136,6 +136,10 @@ class HardTurn(Frozen):
             problems.append(f"a turn of kind {self.kind!r} has one part only")
         return problems
 
+    def strip_filler(self, query: str) -> str:
+        """Return a query of this turn without the text that has nothing to do with the request."""
+        return query.replace(self.filler, "").strip() if self.filler else query
+
     def offer(self, tools: tuple[ToolSpec, ...]) -> tuple[ToolSpec, ...]:
         """Return the tools that the reasoner is offered in this turn, of the environment's."""
         held_out = self.function if self.part == 1 else None

@@ -43,8 +43,7 @@ class TurnCase:
     @property
     def own_query(self) -> str:
         """The query without the text that has nothing to do with the request."""
-        filler = self.hard.filler if self.hard else ""
-        return self.query.replace(filler, "").strip() if filler else self.query
+        return self.hard.strip_filler(self.query) if self.hard else self.query
 
     @property
     def request(self) -> str:

@@ -1,16 +1,10 @@
 """The four graphs on a real LangGraph server, over HTTP, with no key."""
 
-import importlib.util
 import json
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
+from langgraph_dev import needs_server, serving
 
 from funreason_agents import load_environment, synthesize
 from funreason_agents.errors import ExportError
@@ -19,77 +13,14 @@ from funreason_agents.export.records import to_record
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = {"environment_explorer", "query_writer", "reasoner_critic", "supervisor"}
-START_SECONDS = 40
 
-pytestmark = [
-    pytest.mark.server,
-    pytest.mark.timeout(180),
-    pytest.mark.skipif(
-        importlib.util.find_spec("langgraph_api") is None,
-        reason="needs langgraph-cli[inmem]: pip install 'funreason-agents[studio]'",
-    ),
-]
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def write_config(folder):
-    """The repository's langgraph.json for another folder, where the server leaves its files."""
-    config = json.loads((ROOT / "langgraph.json").read_text(encoding="utf-8"))
-    for entry in config["graphs"].values():
-        entry["path"] = str(ROOT / entry["path"])
-    (folder / "langgraph.json").write_text(json.dumps(config), encoding="utf-8")
-
-
-def wait_until_ready(process, client, log):
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        assert process.poll() is None, f"the server ended:\n{log.read_text()}"
-        try:
-            return client.assistants.search()
-        except OSError:
-            pass
-        except Exception as exc:
-            if type(exc).__module__.split(".")[0] not in ("httpx", "httpcore"):
-                raise
-        time.sleep(0.2)
-    raise AssertionError(f"the server was not ready in {START_SECONDS} s:\n{log.read_text()}")
+pytestmark = [pytest.mark.server, pytest.mark.timeout(180), needs_server]
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    from langgraph_sdk import get_sync_client
-
-    folder, port = tmp_path_factory.mktemp("server"), free_port()
-    write_config(folder)
-    log = folder / "log.txt"
-    keep = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
-    command = [sys.executable, "-m", "langgraph_cli", "dev", "--no-browser", "--no-reload"]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [*command, "--port", str(port)],
-            cwd=folder,
-            env={**keep, "LANGGRAPH_NO_VERSION_CHECK": "true", "LANGGRAPH_STRICT_MSGPACK": "true"},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        with get_sync_client(url=f"http://127.0.0.1:{port}") as client:
-            wait_until_ready(process, client, log)
-            yield client
-    finally:
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        print(log.read_text())  # shown where a test fails
+    with serving(tmp_path_factory.mktemp("server")) as client:
+        yield client
 
 
 @pytest.fixture(scope="module")

@@ -1,18 +1,14 @@
 """Runs that wait for a person: answered at once, later, by the command line, and by SDK."""
 
-import importlib.util
 import json
-import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from langgraph_dev import needs_server, serving
 
 from funreason_agents import SynthesisContext, load_environment, read_records, synthesize
 from funreason_agents.cli.review import Script
@@ -318,66 +314,9 @@ SERVED = ({"action": "edit_reply", "reply": "I sold it for 3000 crowns."}, {"act
 """What is decided of the one turn of trajectory 3: refused at first, then taken."""
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@contextmanager
-def serving(folder):
-    """The LangGraph server with the repository's graphs, which keeps its threads in `folder`."""
-    from langgraph_sdk import get_sync_client
-
-    config = json.loads((ROOT / "langgraph.json").read_text(encoding="utf-8"))
-    for entry in config["graphs"].values():
-        entry["path"] = str(ROOT / entry["path"])
-    (folder / "langgraph.json").write_text(json.dumps(config), encoding="utf-8")
-    keep = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
-    command = [sys.executable, "-m", "langgraph_cli", "dev", "--no-browser", "--no-reload"]
-    port, log = free_port(), folder / "log.txt"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [*command, "--port", str(port)],
-            cwd=folder,
-            env={**keep, "LANGGRAPH_NO_VERSION_CHECK": "true", "LANGGRAPH_STRICT_MSGPACK": "true"},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        with get_sync_client(url=f"http://127.0.0.1:{port}") as client:
-            wait_until_ready(process, client, log)
-            yield client
-    finally:
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        print(log.read_text())  # shown where a test fails
-
-
-def wait_until_ready(process, client, log):
-    import httpx
-
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        assert process.poll() is None, f"the server ended:\n{log.read_text()}"
-        try:
-            return client.assistants.search()
-        except (OSError, httpx.HTTPError):
-            time.sleep(0.2)
-    raise AssertionError(f"the server was not ready:\n{log.read_text()}")
-
-
 @pytest.mark.server
 @pytest.mark.timeout(240)
-@pytest.mark.skipif(
-    importlib.util.find_spec("langgraph_api") is None,
-    reason="needs langgraph-cli[inmem]: pip install 'funreason-agents[studio]'",
-)
+@needs_server
 def test_review_by_sdk_survives_a_restart_and_gives_the_record_of_the_command_line(tmp_path):
     out, folder = tmp_path / "run", tmp_path / "server"
     folder.mkdir()
