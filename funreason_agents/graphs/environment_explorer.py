@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any, Literal
+from typing import Any
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.config import get_stream_writer
@@ -17,7 +17,7 @@ from funreason_agents.config import SynthesisContext
 from funreason_agents.environments.base import Environment, EnvSession, Snapshot
 from funreason_agents.environments.sessions import SessionPool
 from funreason_agents.graphs.conversation import from_state, to_history
-from funreason_agents.graphs.state import ExplorerInput, ExplorerOutput, ExplorerState, Json, Node
+from funreason_agents.graphs.state import ExplorerInput, ExplorerOutput, ExplorerState, Json
 from funreason_agents.hard_turns.planning import are_parallel, find_mistake
 from funreason_agents.schemas.tasks import CallTrace
 from funreason_agents.schemas.tools import ToolGraph
@@ -36,7 +36,7 @@ def create_environment_explorer(
     *,
     environment: Environment,
     sessions: SessionPool | None = None,
-    checkpointer: BaseCheckpointSaver[Any] | Literal[False] | None = None,
+    checkpointer: BaseCheckpointSaver[Any] | None = None,
     name: str = "environment_explorer",
 ) -> CompiledStateGraph[Any, Any, Any, Any]:
     """Compile the graph that makes one call trace.
@@ -48,7 +48,7 @@ def create_environment_explorer(
     Args:
         environment: Where to walk. Its tool graph is built by probing when first needed.
         sessions: Live sessions to share with other graphs.
-        checkpointer: Only for use on its own; nested, the parent's is used, or none if False.
+        checkpointer: Only for use on its own; nested, the parent's is used.
         name: Shown in Studio and logs.
     """
     pool = sessions or SessionPool(environment)
@@ -58,13 +58,18 @@ def create_environment_explorer(
         input_schema=ExplorerInput,
         output_schema=ExplorerOutput,
     )
-    builder.add_node("explore", _explore(environment, pool))
+    explore = make_explore(environment, pool)
+
+    def explore_and_forget(state: ExplorerState, runtime: Runtime[SynthesisContext]) -> Json:
+        return {**_FORGET, **explore(state, runtime)}
+
+    builder.add_node("explore", explore_and_forget)
     builder.add_edge(START, "explore")
     builder.add_edge("explore", END)
     return builder.compile(checkpointer=checkpointer, name=name)
 
 
-def _place(state: ExplorerState) -> tuple[int, int, int, int]:
+def _place(state: ExplorerInput) -> tuple[int, int, int, int]:
     """Return the key of every draw: (run seed, index, turn, turn attempt)."""
     return (
         state.get("run_seed") or 0,
@@ -87,20 +92,20 @@ def walkable_tools(graph: ToolGraph, *, read_only: bool) -> tuple[str, ...]:
     return tuple(t for t in graph.reachable if not (read_only and t in graph.writes))
 
 
-def _explore(environment: Environment, pool: SessionPool) -> Node[ExplorerState]:
-    def explore(state: ExplorerState, runtime: Runtime[SynthesisContext]) -> Json:
+def make_explore(
+    environment: Environment, pool: SessionPool
+) -> Callable[[ExplorerInput, Runtime[SynthesisContext]], Json]:
+    """Return the explorer's one step, which the supervisor takes as a node of its own."""
+
+    def explore(state: ExplorerInput, runtime: Runtime[SynthesisContext]) -> Json:
         context = SynthesisContext.resolve(runtime.context)
         seed, index, _, _ = _place(state)
         conversation = from_state(state.get("conversation", []))
         kind = state.get("turn_kind") or "plain"
         target = _choose_target(environment, state, context)
         if target is None and kind != "irrelevance":
-            return {
-                **_FORGET,
-                "target": state.get("wanted_target"),
-                "call_trace": None,
-                "rejection": "unreachable_target",
-            }
+            wanted = state.get("wanted_target")
+            return {"target": wanted, "call_trace": None, "rejection": "unreachable_target"}
         session_seed = state.get("environment_seed")
         if session_seed is None:
             session_seed = derive_seed(seed, index, "environment")
@@ -125,7 +130,6 @@ def _explore(environment: Environment, pool: SessionPool) -> Node[ExplorerState]
                 session.restore(start)
         rejected = isinstance(found, str)
         return {
-            **_FORGET,
             "target": "" if kind == "irrelevance" else target,
             "call_trace": None if isinstance(found, str) else found.to_json(),
             "rejection": found if rejected else None,
@@ -135,7 +139,7 @@ def _explore(environment: Environment, pool: SessionPool) -> Node[ExplorerState]
 
 
 def _choose_target(
-    environment: Environment, state: ExplorerState, context: SynthesisContext
+    environment: Environment, state: ExplorerInput, context: SynthesisContext
 ) -> str | None:
     """Return the tool to head for; None if no walk can reach it, or any."""
     seed, index, turn, attempt = _place(state)
@@ -151,7 +155,7 @@ def _choose_target(
 def _make_walk(
     environment: Environment,
     session: EnvSession,
-    state: ExplorerState,
+    state: ExplorerInput,
     target: str,
     conversation: Sequence[Message],
     context: SynthesisContext,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -17,12 +17,14 @@ from funreason_agents.environments.base import Environment
 from funreason_agents.environments.sessions import SessionPool
 from funreason_agents.graphs.compose import as_node
 from funreason_agents.graphs.conversation import to_state
-from funreason_agents.graphs.environment_explorer import create_environment_explorer
+from funreason_agents.graphs.environment_explorer import make_explore
 from funreason_agents.graphs.query_writer import create_query_writer
 from funreason_agents.graphs.reasoner_critic import create_reasoner_critic
 from funreason_agents.graphs.review import BY_REVIEWER, is_due, make_review
 from funreason_agents.graphs.state import (
+    ExplorerInput,
     Json,
+    Node,
     SupervisorInput,
     SupervisorOutput,
     SupervisorState,
@@ -68,10 +70,6 @@ def create_supervisor(
     """
     roles = models if isinstance(models, RoleModels) else load_models(model, models)
     pool = sessions or SessionPool(environment)
-    # The explorer calls no model: its one step is not worth checkpoints of its own.
-    explorer = create_environment_explorer(
-        environment=environment, sessions=pool, checkpointer=False
-    )
     writer = create_query_writer(environment=environment, models=roles)
     reasoner = create_reasoner_critic(environment=environment, models=roles, sessions=pool)
     builder = StateGraph(
@@ -81,8 +79,10 @@ def create_supervisor(
         output_schema=SupervisorOutput,
     )
     builder.add_node("plan", _plan)
-    builder.add_node("environment_explorer", as_node(explorer, read=_ask_explorer, write=dict))
-    builder.add_node("query_writer", as_node(writer, read=_ask_writer, write=dict))
+    builder.add_node("environment_explorer", _explore(environment, pool))
+    # What it makes is in the task that it returns; a run that is killed asks for it anew.
+    write = as_node(writer, read=_ask_writer, write=dict, durability="exit")
+    builder.add_node("query_writer", write)
     builder.add_node("reasoner_critic", as_node(reasoner, read=_ask_reasoner, write=dict))
     builder.add_node("settle_turn", _settle_turn(environment, roles))
     builder.add_edge(START, "plan")
@@ -170,9 +170,20 @@ def _place(state: SupervisorState) -> Json:
     }
 
 
-def _ask_explorer(state: SupervisorState) -> Json:
+def _explore(environment: Environment, pool: SessionPool) -> Node[SupervisorState]:
+    """Take the one step of `create_environment_explorer`, which is no graph to enter for that."""
+    explore = make_explore(environment, pool)
+
+    def environment_explorer(state: SupervisorState, runtime: Runtime[SynthesisContext]) -> Json:
+        return explore(_ask_explorer(state), runtime)
+
+    return environment_explorer
+
+
+def _ask_explorer(state: SupervisorState) -> ExplorerInput:
     asked = {**_place(state), "environment_seed": state["environment_seed"]}
-    return {**asked, "state_hash": state["state_hash"]} if state["state_hash"] else asked
+    expected = {"state_hash": state["state_hash"]} if state["state_hash"] else {}
+    return cast(ExplorerInput, {**asked, **expected})
 
 
 def _ask_writer(state: SupervisorState) -> Json:

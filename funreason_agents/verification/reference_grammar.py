@@ -6,6 +6,7 @@ What they lead to is found out in `references`.
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -69,6 +70,10 @@ _NEGATED = re.compile(
 )
 
 
+_HINTED = re.compile(r"(?i)\b(?:same|previous|earlier|prior|last-used|again|as|from\s+before)\b")
+"""A word that every pattern for *the same* needs; most texts have none, and those are slow."""
+
+
 def write_same(label: str, *, several: bool) -> str:
     """Return the words for the latest value under a label.
 
@@ -99,10 +104,14 @@ class SameWords:
 def find_same(query: str, label: str) -> list[SameWords]:
     """Return the references to the latest value under `label`, by its full words if it has any."""
     text = _scan(query)
+    if not _HINTED.search(text):
+        return []
     for words, full in _spellings(label):
+        with _COMPILING:
+            pattern = _same_pattern(words)
         found = [
             SameWords(match.span(), words, full)
-            for match in _same_pattern(words).finditer(text)
+            for match in pattern.finditer(text)
             if not _is_negated(text, match.start())
         ]
         if found:
@@ -166,6 +175,10 @@ def _spellings(label: str) -> list[tuple[str, bool]]:
 def _spell(label: str) -> str:
     """Return a pattern for a label: any space or hyphen between its words, perhaps a plural."""
     return r"[\s_-]+".join(re.escape(word) for word in label.split()) + r"(?:e?s)?(?!\w)"
+
+
+_COMPILING = threading.Lock()
+"""A pattern takes milliseconds: at the start of a run each thread would compile each of them."""
 
 
 @lru_cache(maxsize=4096)

@@ -29,15 +29,28 @@ def test_history_shows_each_stage_with_its_state(finished, thread):
 
 def test_child_states_are_found_through_the_tasks(finished, thread):
     graph, _ = finished
+    stages = find_child_states(graph, thread)
+    # What the query writer made is in the supervisor's own state.
+    assert {name for name, _ in stages} == {"reasoner_critic"}
+    assert stages["reasoner_critic", 1]["verdict"]["checks"]
+
+
+def test_all_child_states_are_kept_if_asked_for(environment, saver, thread):
+    graph = create_supervisor(environment=environment, model=play(), checkpointer=saver)
+    graph.invoke({"seed": 1, "index": 0}, thread, context=TWO, durability="sync")
+    stages = find_child_states(graph, thread)
+    assert {name for name, _ in stages} == {"query_writer", "reasoner_critic"}
+    assert stages["query_writer", 0]["advanced_tool"]["inputs"]
+
+
+def find_child_states(graph, thread):
     stages = {}
     for state in graph.get_state_history(thread):
         for task in state.tasks:
-            if task.state:
-                child = graph.get_state(task.state)
+            child = graph.get_state(task.state) if task.state else None
+            if child is not None and child.values:
                 stages[task.name, state.values["turn"]] = child.values
-    # The explorer has one step, whose output is in the supervisor's own state.
-    assert {name for name, _ in stages} == {"query_writer", "reasoner_critic"}
-    assert stages["reasoner_critic", 1]["verdict"]["checks"]
+    return stages
 
 
 def test_fork_from_an_earlier_checkpoint_gives_the_same_turns(finished, thread):
