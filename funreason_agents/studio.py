@@ -1,4 +1,4 @@
-"""Build the four graphs from `Settings`, for the LangGraph server (`langgraph.json`).
+"""Build the graphs from `Settings`, for the LangGraph server (`langgraph.json`).
 
 The server imports every entry point before it answers anything, and draws graphs that nobody
 runs. So building one starts no worker process, opens no session and needs no API key: the
@@ -36,7 +36,7 @@ CHECKOUT = Path(__file__).parents[1]
 
 
 def build_graph(name: GraphName) -> CompiledStateGraph[Any, Any, Any, Any]:
-    """Compile one of the four graphs for the environment and model that `Settings` names.
+    """Compile one of the graphs for the environment and model that `Settings` names.
 
     It has no checkpointer: the server brings its own, and does not start if a graph has one. The
     graphs of one process share their environment and its live sessions.

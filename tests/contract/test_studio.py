@@ -11,7 +11,7 @@ from funreason_agents.errors import ConfigurationError
 from funreason_agents.studio import _parts, build_graph
 
 CONFIG = json.loads((ROOT / "langgraph.json").read_text(encoding="utf-8"))
-NAMES = ("environment_explorer", "query_writer", "reasoner_critic", "supervisor")
+NAMES = ("data_refiner", "environment_explorer", "query_writer", "reasoner_critic", "supervisor")
 
 TINY = "tests/graphs/lockers.py:Lockers"
 
@@ -51,7 +51,7 @@ def settings(monkeypatch):
     _parts.cache_clear()
 
 
-def test_config_names_the_four_graphs_and_their_files():
+def test_config_names_the_graphs_and_their_files():
     assert sorted(CONFIG["graphs"]) == sorted(NAMES)
     for name, entry in CONFIG["graphs"].items():
         assert entry["path"] == f"./graphs/{name}.py:graph"

@@ -1,4 +1,4 @@
-"""The four graphs on a real LangGraph server, over HTTP, with no key."""
+"""The graphs on a real LangGraph server, over HTTP, with no key."""
 
 import json
 from pathlib import Path

@@ -1,0 +1,1 @@
+"""Data refinement, pure parts: FCDR's five checks, repairs, outcomes and counts, over any rows."""
