@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -39,6 +40,11 @@ class SynthesisContext(BaseModel):
         default_factory=dict,
         description="Share of turns of each hard kind, such as 0.1; the rest is plain.",
     )
+    target_weights: dict[str, float] = Field(
+        default_factory=dict,
+        description="How often each tool is a target, relative to the others; empty is equally. "
+        "A tool that is not named gets the mean. `funreason probe` finds them.",
+    )
     filler_chars: int = Field(
         6000, ge=500, le=400_000, description="Long context: characters of unrelated text."
     )
@@ -72,6 +78,15 @@ class SynthesisContext(BaseModel):
             msg = (
                 f"the shares of hard_turns must be positive and sum to 1 at most: {self.hard_turns}"
             )
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _check_weights(self) -> Self:
+        weights = self.target_weights.values()
+        wrong = [weight for weight in weights if weight < 0 or not math.isfinite(weight)]
+        if wrong or (weights and not any(weights)):
+            msg = f"target_weights must be 0 or more, and not all 0: {self.target_weights}"
             raise ValueError(msg)
         return self
 

@@ -23,6 +23,7 @@ from funreason_agents.run_job import Job, Reviewer, Run
 from funreason_agents.run_statistics import RunStatistics
 from funreason_agents.schemas.tools import ToolGraph
 from funreason_agents.tool_graph.build import tool_graph_of
+from funreason_agents.tool_graph.coverage import find_targets
 from funreason_agents.verification import VERIFIER_VERSION
 
 
@@ -75,8 +76,8 @@ def synthesize(
             trajectory waits: this line with a reviewer, or `funreason review`, goes on with it.
 
     Raises:
-        ConfigurationError: `out` holds another run or a larger one, a model cannot be loaded, or
-            a limit is in money and a price is missing.
+        ConfigurationError: `out` holds another run or a larger one, a model cannot be loaded, a
+            limit is in money and a price is missing, or a knob names a tool that is not there.
         EnvError: the environment cannot be opened.
         ExportError: `out` cannot be written, or its checkpoint database cannot be read.
     """
@@ -96,7 +97,7 @@ def synthesize(
     with directory.claim(identity):
         directory.begin(manifest)
         with directory.open_checkpointer() as checkpointer, ledger.kept_in(directory.ledger):
-            _require_tools(tool_graph_of(environment), read_only=context.read_only)
+            _require_tools(tool_graph_of(environment), context)
             pool = SessionPool(environment)
             job = Job(
                 graph=create_supervisor(
@@ -126,7 +127,10 @@ def _identify(
         "tools_hash": environment.tools_hash,
         "seed": seed,
         "models": roles.ids,
-        "context": context.model_dump(mode="json"),
+        # A run without weights stays the run that it was before there were any.
+        "context": context.model_dump(
+            mode="json", exclude=None if context.target_weights else {"target_weights"}
+        ),
         "verifier_version": VERIFIER_VERSION,
     }
 
@@ -138,11 +142,24 @@ def _require_positive(**numbers: int) -> None:
             raise ConfigurationError(msg)
 
 
-def _require_tools(graph: ToolGraph, *, read_only: bool) -> None:
-    if walkable_tools(graph, read_only=read_only):
+def _require_tools(graph: ToolGraph, context: SynthesisContext) -> None:
+    unknown = sorted(set(context.target_weights) - set(graph.tools))
+    if unknown:
+        msg = (
+            f"target_weights names {unknown}, which {graph.environment_id!r} does not have; its "
+            f"tools are {sorted(graph.tools)}"
+        )
+        raise ConfigurationError(msg)
+    tools = walkable_tools(graph, read_only=context.read_only)
+    if find_targets(tools, context.target_weights):
         return
     reasons = "; ".join(f"{name}: {reason}" for name, reason in graph.unreachable.items())
-    if reasons:
+    if tools:
+        msg = (
+            f"target_weights is 0 for each tool of {graph.environment_id!r} that a walk can head "
+            f"for; give one of {list(tools)} a weight above 0"
+        )
+    elif reasons:
         msg = f"no tool of {graph.environment_id!r} could be made to succeed ({reasons})"
     else:
         msg = f"every tool of {graph.environment_id!r} changes the state; leave out --read-only"

@@ -24,7 +24,7 @@ from funreason_agents.schemas.tools import ToolGraph
 from funreason_agents.schemas.trajectory import Message, calls_of
 from funreason_agents.seeding import derive_seed, rng
 from funreason_agents.tool_graph.build import tool_graph_of
-from funreason_agents.tool_graph.coverage import plan_target
+from funreason_agents.tool_graph.coverage import find_targets, plan_target
 from funreason_agents.tool_graph.minimise import find_requests, minimise
 from funreason_agents.tool_graph.sampler import plan_lookups
 from funreason_agents.tool_graph.walk import Walk
@@ -145,10 +145,19 @@ def _choose_target(
     seed, index, turn, attempt = _place(state)
     tools = walkable_tools(tool_graph_of(environment), read_only=context.read_only)
     wanted = state.get("wanted_target")
-    if not tools or (wanted is not None and wanted not in tools):
+    if wanted is not None:
+        return wanted if wanted in tools else None
+    targets = find_targets(tools, context.target_weights)
+    if not targets:
         return None
-    return wanted or plan_target(
-        tools, seed=seed, index=index, turn=turn, turns=context.turns, attempt=attempt
+    return plan_target(
+        targets,
+        seed=seed,
+        index=index,
+        turn=turn,
+        turns=context.turns,
+        attempt=attempt,
+        weights=context.target_weights,
     )
 
 
