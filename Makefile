@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= data/bookstore
 
-.PHONY: help demo install check format test test-all e2e test-lowest live-test notebooks bfcl studio build bench clean
+.PHONY: help demo install check format test test-all e2e test-training test-lowest live-test notebooks bfcl studio build bench clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -19,6 +19,10 @@ $(BIN)/funreason: pyproject.toml constraints.txt
 $(VENV)/.dev: $(BIN)/funreason
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[studio]" \
 		--group test --group lint --group notebooks
+	@touch $@
+
+$(VENV)/.train: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[studio,train]"
 	@touch $@
 
 .venv-bfcl:
@@ -38,7 +42,10 @@ e2e: $(VENV)/.dev .venv-bfcl  ## Kills and resumes, BFCL, the README's commands,
 	$(BIN)/python -m pytest tests/e2e tests/unit/test_decontamination.py -m "not server" -n 2
 	$(BIN)/python -m pytest tests/e2e -m server
 
-test-all: test check e2e notebooks build  ## Everything that CI runs
+test-training: $(VENV)/.train  ## Fine-tune tiny models on the CPU, and check every formula
+	$(BIN)/python -m pytest tests/training -n 2
+
+test-all: test check e2e test-training notebooks build  ## Everything that CI runs
 
 test-lowest:  ## Run the suite at the lowest versions that pyproject.toml allows
 	$(PYTHON) -m venv .venv-lowest
@@ -47,7 +54,7 @@ test-lowest:  ## Run the suite at the lowest versions that pyproject.toml allows
 	.venv-lowest/bin/uv pip install --quiet --python .venv-lowest/bin/python --group test
 	.venv-lowest/bin/python -m pytest tests/unit tests/graphs tests/contract -n 2
 
-check: $(VENV)/.dev  ## Format, lint and types
+check: $(VENV)/.train  ## Format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy funreason_agents
@@ -59,10 +66,10 @@ format: $(VENV)/.dev  ## Format and fix what can be fixed
 live-test: $(VENV)/.dev  ## Run the pipeline against a small real model, served by vLLM on the CPU
 	$(BIN)/python -m benchmarks.live
 
-notebooks: $(VENV)/.dev  ## Execute the notebooks and write the .ipynb files
+notebooks: $(VENV)/.train  ## Execute the notebooks and write the .ipynb files
 	$(BIN)/python notebooks/build.py
 
-studio: $(VENV)/.dev  ## Open the four graphs in LangGraph Studio
+studio: $(VENV)/.dev  ## Open the graphs in LangGraph Studio
 	$(BIN)/langgraph dev
 
 build: $(VENV)/.dev  ## Build the wheel

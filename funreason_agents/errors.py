@@ -107,6 +107,13 @@ class ExportError(FunReasonError):
     """Checkpoints or records are missing, unreadable, or of another schema version."""
 
 
+class TrainingError(FunReasonError):
+    """Training cannot start, or had to stop: the data, the chat template or the machine is unfit.
+
+    Checkpoints that were written before are kept.
+    """
+
+
 @contextmanager
 def boundary(error: type[FunReasonError], action: str) -> Iterator[None]:
     """Turn whatever escapes the block into `error`, naming the `action` that failed.

@@ -1,0 +1,364 @@
+"""Supervised fine-tuning: from rows to weights, with a record, resumable at any checkpoint."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from peft import LoraConfig, PeftModel
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    PreTrainedTokenizerBase,
+    PrinterCallback,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+    set_seed,
+)
+from trl.trainer.sft_config import SFTConfig
+
+from funreason_agents.errors import TrainingError, boundary
+from funreason_agents.training.checks import CheckedRows, prepare_rows
+from funreason_agents.training.config import FineTuneConfig
+from funreason_agents.training.heldout import measure_heldout
+from funreason_agents.training.losses import Balance
+from funreason_agents.training.rows import Row, read_rows
+from funreason_agents.training.run_record import (
+    hash_rows,
+    measure_peak_memory,
+    read_run_record,
+    require_same_run,
+    to_curves,
+    write_run_record,
+)
+from funreason_agents.training.segment_trainer import BALANCE, GuardedTrainer, SegmentTrainer
+from funreason_agents.training.segments import ThinkMarks, TokenRow, tokenize_row
+from funreason_agents.training.template import prepare_tokenizer
+
+WEIGHTS, ADAPTER = "weights", "adapter"
+CURVE_NAMES = (
+    "loss", "reasoning_loss", "result_loss", "alpha", "learning_rate", "grad_norm", "entropy",
+    "mean_token_accuracy",
+)  # fmt: skip
+Rows = str | Path | Sequence[Mapping[str, Any]]
+Progress = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class FineTuneResult:
+    """What a run gave."""
+
+    weights: Path
+    """Directory of the whole tuned model with its tokenizer and chat template; a LoRA run's
+    adapter is merged into it, and lies beside it in `adapter`."""
+    metrics: dict[str, Any]
+    """As in run.json: `checks`, `heldout` before and after, `train_loss`, speed, memory."""
+    curves: dict[str, list[tuple[int, float]]]
+    """(optimizer step, value) by name."""
+
+
+@dataclass(frozen=True)
+class _Job:
+    config: FineTuneConfig
+    tokenizer: PreTrainedTokenizerBase
+    checked: CheckedRows
+    heldout: list[TokenRow]
+    data_hash: str
+
+    @property
+    def folder(self) -> Path:
+        return self.config.output_dir
+
+
+def fine_tune(
+    rows_or_path: Rows,
+    config: FineTuneConfig,
+    *,
+    heldout: Rows | None = None,
+    on_progress: Progress | None = None,
+) -> FineTuneResult:
+    """Tune a model on rows; go on from the last checkpoint if `output_dir` holds one of this run.
+
+    A run that is done is not run again: its result is returned.
+
+    Args:
+        rows_or_path: What to train on, as `load_rows` reads it.
+        config: Settings.
+        heldout: Rows to measure the loss on, by segment, before and after.
+        on_progress: Called at each logged step with `step`, `max_steps` and the logged values.
+
+    Raises:
+        TrainingError: the rows or the template are unfit (see `check_rows`), `output_dir` holds
+            another run, the model cannot be loaded, a loss is not finite, or memory ran out.
+            Earlier checkpoints are kept.
+    """
+    job = _prepare(rows_or_path, config, heldout)
+    record = read_run_record(job.folder)
+    if record is None and any(job.folder.glob("checkpoint-*")):
+        msg = f"{str(job.folder)!r} holds checkpoints but no run.json; choose another directory"
+        raise TrainingError(msg)
+    if record is not None:
+        require_same_run(record, config, job.data_hash, job.folder)
+        if record["status"] == "done" and (job.folder / WEIGHTS).is_dir():
+            return _read_result(job.folder, record)
+    set_seed(config.seed)
+    with explain_memory(config):
+        trainer = make_trainer(job.config, job.tokenizer, job.checked.rows, job.checked.marks)
+        if on_progress is not None:
+            trainer.add_callback(_Reporter(on_progress))
+        metrics = dict(record["metrics"]) if record else _begin(job, trainer)
+        return _run(job, trainer, metrics)
+
+
+def _prepare(rows_or_path: Rows, config: FineTuneConfig, heldout: Rows | None) -> _Job:
+    rows = read_rows(rows_or_path)
+    held: list[Row] = [] if heldout is None else read_rows(heldout)
+    with boundary(TrainingError, f"reading the model {config.model!r}"):
+        known = AutoConfig.from_pretrained(config.model).get_text_config()
+    tokenizer = prepare_tokenizer(config.model, template=config.template)
+    context = getattr(known, "max_position_embeddings", None) or config.max_length
+    # What identifies the run stays as it was given; what is too long depends on the model too.
+    limited = config.model_copy(update={"max_length": min(config.max_length, context)})
+    checked = prepare_rows(rows, tokenizer, limited, held)
+    fitting = [tokenize_row(tokenizer, row) for row in held]
+    return _Job(
+        config=config,
+        tokenizer=tokenizer,
+        checked=checked,
+        heldout=[row for row in fitting if len(row.input_ids) <= limited.max_length],
+        data_hash=hash_rows([*rows, {"held_out": hash_rows(held)}]),
+    )
+
+
+def _begin(job: _Job, trainer: GuardedTrainer) -> dict[str, Any]:
+    """Measure what can only be measured before training, and say whose directory this is."""
+    metrics: dict[str, Any] = {"checks": job.checked.report.to_json()}
+    if job.heldout:
+        metrics["heldout"] = {"before": _measure(job, trainer)}
+    if trainer.is_world_process_zero():
+        write_run_record(job.folder, job.config, job.data_hash, metrics, {}, status="running")
+    trainer.accelerator.wait_for_everyone()
+    return metrics
+
+
+def _run(job: _Job, trainer: GuardedTrainer, metrics: dict[str, Any]) -> FineTuneResult:
+    last = find_last_checkpoint(job.folder, job.config)
+    if last is not None and isinstance(trainer, SegmentTrainer):
+        trainer.load_balance(last)
+    started = time.perf_counter()
+    output = trainer.train(resume_from_checkpoint=None if last is None else str(last))
+    seconds = time.perf_counter() - started
+    history = trainer.state.log_history
+    tokens = next((log["num_tokens"] for log in reversed(history) if "num_tokens" in log), 0)
+    metrics |= {
+        "steps": output.global_step,
+        "train_loss": output.training_loss,
+        "resumed_from": None if last is None else last.name,
+        "seconds": seconds,
+        "tokens_seen": tokens,
+        "tokens_per_second": tokens / seconds,
+        "peak_memory_bytes": measure_peak_memory(),
+        "trainable_parameters": trainer.get_num_trainable_parameters(),
+        "processes": trainer.accelerator.num_processes,
+        "device": str(trainer.args.device),
+        "precision": find_precision(job.config),
+    }
+    if isinstance(trainer, SegmentTrainer):
+        metrics["alpha"] = trainer.alpha
+    if job.heldout:
+        metrics["heldout"] = {**metrics["heldout"], "after": _measure(job, trainer)}
+    _save_weights(job, trainer)
+    curves = to_curves(history, CURVE_NAMES)
+    if trainer.is_world_process_zero():
+        write_run_record(job.folder, job.config, job.data_hash, metrics, curves)
+    trainer.accelerator.wait_for_everyone()
+    return FineTuneResult(weights=job.folder / WEIGHTS, metrics=metrics, curves=curves)
+
+
+def _measure(job: _Job, trainer: GuardedTrainer) -> dict[str, Any]:
+    autocast = find_precision(job.config) == "mixed"
+    return measure_heldout(trainer, job.heldout, job.checked.marks, autocast=autocast)
+
+
+def make_trainer(
+    config: FineTuneConfig,
+    tokenizer: PreTrainedTokenizerBase,
+    rows: Sequence[TokenRow],
+    marks: ThinkMarks,
+) -> GuardedTrainer:
+    """Return a trainer that is ready to train a freshly loaded model on rendered rows.
+
+    Raises:
+        TrainingError: the model cannot be loaded.
+    """
+    precision = find_precision(config)
+    dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+    with boundary(TrainingError, f"loading the model {config.model!r}"):
+        model = AutoModelForCausalLM.from_pretrained(config.model, dtype=dtype)
+    options = {
+        "model": model,
+        "args": _to_arguments(config, precision),
+        "train_dataset": Dataset.from_list([vars(row) for row in rows]),
+        "processing_class": tokenizer,
+        "peft_config": _to_lora(config),
+    }
+    if config.loss == "standard":
+        trainer = GuardedTrainer(**options)
+    elif config.loss == "srml":
+        trainer = SegmentTrainer(
+            marks=marks, alpha=config.alpha, beta=config.result_weight(), **options
+        )
+    else:
+        balance = Balance(config.alpha, config.alpha_form)
+        trainer = SegmentTrainer(marks=marks, alpha=balance, alpha_lr=config.alpha_lr, **options)
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def _to_arguments(config: FineTuneConfig, precision: str) -> SFTConfig:
+    return SFTConfig(
+        output_dir=str(config.output_dir),
+        per_device_train_batch_size=config.batch_size,
+        gradient_accumulation_steps=config.gradient_accumulation,
+        num_train_epochs=config.epochs,
+        max_steps=config.max_steps or -1,
+        learning_rate=config.learning_rate,
+        warmup_steps=config.warmup,
+        lr_scheduler_type=config.schedule,
+        weight_decay=config.weight_decay,
+        max_grad_norm=config.max_grad_norm,
+        max_length=config.max_length,
+        packing=config.packing,
+        bf16=precision == "mixed",
+        gradient_checkpointing=config.gradient_checkpointing,
+        torch_compile=config.compile,
+        seed=config.seed,
+        data_seed=config.seed,
+        save_strategy="steps",
+        save_steps=config.save_steps,
+        save_total_limit=config.keep_checkpoints,
+        logging_steps=config.log_steps,
+        logging_nan_inf_filter=False,
+        report_to="none",
+        disable_tqdm=True,
+        dataloader_pin_memory=torch.cuda.is_available(),
+        # Said plainly, or several processes on a machine without accelerator train apart.
+        use_cpu=not torch.accelerator.is_available(),
+    )
+
+
+def _to_lora(config: FineTuneConfig) -> LoraConfig | None:
+    if config.lora_rank is None:
+        return None
+    return LoraConfig(
+        r=config.lora_rank,
+        lora_alpha=config.lora_alpha or 2 * config.lora_rank,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+
+
+def find_precision(config: FineTuneConfig) -> str:
+    """Return what `dtype="auto"` means on this machine."""
+    if config.dtype != "auto":
+        return config.dtype
+    able = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+    return "mixed" if able else "float32"
+
+
+def find_last_checkpoint(folder: Path, config: FineTuneConfig) -> Path | None:
+    """Return the newest whole checkpoint; the trainer's state is what is written last."""
+    whole = [
+        path
+        for path in folder.glob("checkpoint-*")
+        if _is_json(path / "trainer_state.json")
+        and (config.loss != "ssb" or (path / BALANCE).is_file())
+    ]
+    return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def _is_json(file: Path) -> bool:
+    try:
+        json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _save_weights(job: _Job, trainer: GuardedTrainer) -> None:
+    """Save the whole model; written beside and renamed, so that `weights` is never half there."""
+    lora = job.config.lora_rank is not None
+    target, half = job.folder / WEIGHTS, job.folder / f".{WEIGHTS}"
+    trainer.save_model(str(job.folder / ADAPTER if lora else half))
+    trainer.accelerator.wait_for_everyone()
+    if trainer.is_world_process_zero():
+        if lora:
+            base = AutoModelForCausalLM.from_pretrained(job.config.model, dtype=torch.float32)
+            tuned = PeftModel.from_pretrained(base, str(job.folder / ADAPTER))
+            tuned.merge_and_unload().save_pretrained(half)
+        job.tokenizer.save_pretrained(half)
+        shutil.rmtree(target, ignore_errors=True)
+        half.rename(target)
+    trainer.accelerator.wait_for_everyone()
+
+
+def _read_result(folder: Path, record: Mapping[str, Any]) -> FineTuneResult:
+    file = folder / "curves.json"
+    with boundary(TrainingError, f"reading {str(file)!r}"):
+        loaded = json.loads(file.read_text(encoding="utf-8"))
+    curves = {name: [(step, value) for step, value in points] for name, points in loaded.items()}
+    return FineTuneResult(weights=folder / WEIGHTS, metrics=dict(record["metrics"]), curves=curves)
+
+
+@contextmanager
+def explain_memory(config: FineTuneConfig) -> Iterator[None]:
+    """Say what to lower when memory runs out.
+
+    Raises:
+        TrainingError: it did.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as exc:
+        text = str(exc).lower()
+        if not isinstance(exc, MemoryError) and not any(
+            sign in text for sign in ("out of memory", "can't allocate memory")
+        ):
+            raise
+        accumulation = config.gradient_accumulation * 2
+        smaller = max(config.batch_size // 2, 1)
+        msg = (
+            f"out of memory. Lower batch_size (now {config.batch_size}; with {smaller} and "
+            f"gradient_accumulation={accumulation} the result is the same) or max_length (now "
+            f"{config.max_length}), or set gradient_checkpointing, dtype='bfloat16' or lora_rank. "
+            f"Earlier checkpoints in {str(config.output_dir)!r} are kept"
+        )
+        raise TrainingError(msg) from exc
+
+
+class _Reporter(TrainerCallback):
+    """Tells the caller about each logged step."""
+
+    def __init__(self, tell: Progress) -> None:
+        self.tell = tell
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **_: Any,
+    ) -> None:
+        if logs and "loss" in logs and state.is_world_process_zero:
+            self.tell({"step": state.global_step, "max_steps": state.max_steps, **logs})
