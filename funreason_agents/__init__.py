@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from funreason_agents.config import SynthesisContext
+    from funreason_agents.curriculum.probe import probe_student
+    from funreason_agents.curriculum.profile import StudentProfile
     from funreason_agents.environments.base import Environment, EnvSession
     from funreason_agents.environments.langchain import ToolSession
     from funreason_agents.environments.loader import load_environment
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from funreason_agents.export.checkpoints import export_thread
     from funreason_agents.export.writer import read_records, write_records
     from funreason_agents.graphs.compose import as_node
+    from funreason_agents.graphs.data_refiner import create_data_refiner
     from funreason_agents.graphs.environment_explorer import create_environment_explorer
     from funreason_agents.graphs.query_writer import create_query_writer
     from funreason_agents.graphs.reasoner_critic import create_reasoner_critic
@@ -41,6 +44,7 @@ __all__ = [
     "Retries",
     "ReviewDecision",
     "ReviewRequest",
+    "StudentProfile",
     "SynthesisContext",
     "ToolCall",
     "ToolGraph",
@@ -52,12 +56,14 @@ __all__ = [
     "TurnTask",
     "Verdict",
     "as_node",
+    "create_data_refiner",
     "create_environment_explorer",
     "create_query_writer",
     "create_reasoner_critic",
     "create_supervisor",
     "export_thread",
     "load_environment",
+    "probe_student",
     "read_records",
     "synthesize",
     "write_records",
@@ -71,6 +77,7 @@ _HOMES = {
     "Retries": "models.client",
     "ReviewDecision": "schemas.review",
     "ReviewRequest": "schemas.review",
+    "StudentProfile": "curriculum.profile",
     "SynthesisContext": "config",
     "ToolCall": "schemas.tools",
     "ToolGraph": "schemas.tools",
@@ -82,12 +89,14 @@ _HOMES = {
     "TurnTask": "schemas.tasks",
     "Verdict": "schemas.trajectory",
     "as_node": "graphs.compose",
+    "create_data_refiner": "graphs.data_refiner",
     "create_environment_explorer": "graphs.environment_explorer",
     "create_query_writer": "graphs.query_writer",
     "create_reasoner_critic": "graphs.reasoner_critic",
     "create_supervisor": "graphs.supervisor",
     "export_thread": "export.checkpoints",
     "load_environment": "environments.loader",
+    "probe_student": "curriculum.probe",
     "read_records": "export.writer",
     "synthesize": "synthesis",
     "write_records": "export.writer",

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
 from funreason_agents.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from funreason_agents.environments.base import Environment
 
 EnvironmentArgument = Annotated[
     str,
@@ -66,6 +69,45 @@ HardTurnsOption = Annotated[
         help="Share of the turns that are of a hard kind, such as irrelevance=0.1; may be given "
         "for several: missing_function, missing_parameter, long_context, parallel_calls, "
         "irrelevance, error_recovery; or all=0.5, spread evenly.",
+    ),
+]
+CurriculumOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--curriculum",
+        metavar="FILE",
+        help="Profile that `funreason probe` wrote: head for the tools that the student fails at, "
+        "and make hard turns by its shares, unless --hard-turns gives those.",
+    ),
+]
+ProfileOption = Annotated[
+    Path,
+    typer.Option(
+        "--out", metavar="FILE", help="File for the profile, for synthesize --curriculum."
+    ),
+]
+ProbeRecordsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--records",
+        metavar="DIR",
+        help="Take the tasks from the turns of these records (directory of a run, or a file of "
+        "records); else fresh ones are made offline.",
+    ),
+]
+AttemptsOption = Annotated[
+    int, typer.Option("--attempts", "-k", help="Attempts per task.", min=1, max=32)
+]
+NumberOfTasksOption = Annotated[
+    int | None,
+    typer.Option(help="Tasks; default: all turns of --records, or 100 fresh ones.", min=1),
+]
+InstructionsOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TEXT",
+        help="System message that the student is used with; by default there is none, as in the "
+        "training rows.",
     ),
 ]
 RoleModelOption = Annotated[
@@ -158,6 +200,26 @@ def parse_hard_turns(pairs: list[str] | None) -> dict[str, float]:
         kinds = get_args(HardTurnKind) if kind == "all" else (kind,)
         shares |= {each: share / len(kinds) for each in kinds}
     return shares
+
+
+def read_curriculum(
+    path: Path | None, environment: Environment, hard_turns: dict[str, float]
+) -> dict[str, Any]:
+    """Return the knobs of `SynthesisContext` that a profile, if there is one, and the user give.
+
+    Args:
+        path: File of the profile; None leaves targets dealt out evenly.
+        environment: Where the trajectories are to take place.
+        hard_turns: Shares that the user gave; these go before the profile's.
+
+    Raises:
+        ConfigurationError: the file is no profile, or one of another environment.
+    """
+    if path is None:
+        return {"hard_turns": hard_turns}
+    from funreason_agents.curriculum import read_profile  # noqa: PLC0415  # slow to import
+
+    return read_profile(path).to_knobs(environment, hard_turns)
 
 
 def parse_knobs(pairs: list[str] | None) -> dict[str, Any]:

@@ -1,0 +1,126 @@
+"""`funreason train sft`: checks, training with progress, and a summary."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from funreason_agents.cli.console import console
+from funreason_agents.cli.run import read_options
+from funreason_agents.errors import ConfigurationError
+from funreason_agents.extras import require_extra
+from funreason_agents.training.config import FineTuneConfig
+
+EXTRA = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "matplotlib")
+SEGMENTS = ("reasoning", "result", "all")
+LINE_EVERY = 10.0
+"""Seconds between two lines of progress."""
+
+
+def run_fine_tuning(
+    data: Path, settings: dict[str, Any], *, heldout: Path | None = None, dry_run: bool = False
+) -> int:
+    """Tune a model on a file of rows or records, and print what came of it.
+
+    Args:
+        data: What to train on.
+        settings: Fields of `FineTuneConfig`.
+        heldout: What to measure the loss on, before and after.
+        dry_run: Check the settings and read the rows, without any training library; train nothing.
+
+    Returns:
+        The exit status: 0.
+
+    Raises:
+        ConfigurationError: a setting is unknown or out of bounds.
+        MissingExtraError: the training libraries are not installed.
+        TrainingError: as `training.fine_tune`.
+    """
+    unknown = sorted(set(settings) - set(FineTuneConfig.model_fields))
+    if unknown:
+        known = ", ".join(sorted(FineTuneConfig.model_fields))
+        msg = f"unknown setting {unknown[0]!r}; there are {known}"
+        raise ConfigurationError(msg)
+    config = read_options(FineTuneConfig, settings)
+    if dry_run:
+        _print_plan(data, heldout, config)
+        return 0
+    require_extra("train", *EXTRA)
+    from funreason_agents.training.sft import fine_tune  # noqa: PLC0415  # needs the extra
+
+    result = fine_tune(data, config, heldout=heldout, on_progress=_print_now_and_then())
+    _summarise(result.metrics)
+    console.print(f"Weights: {escape(str(result.weights))}")
+    return 0
+
+
+def _print_plan(data: Path, heldout: Path | None, config: FineTuneConfig) -> None:
+    from funreason_agents.training.rows import load_rows  # noqa: PLC0415  # slow to import
+
+    rows = load_rows(data)
+    console.print(f"{len(rows)} rows to train on" + _tell_kinds(rows))
+    if heldout is not None:
+        console.print(f"{len(load_rows(heldout))} rows held out")
+    table = Table("setting", "value", box=None)
+    for name, value in config.model_dump(mode="json").items():
+        table.add_row(name, escape(str(value)))
+    console.print(table)
+    console.print("Nothing was trained. Lengths and the chat template are checked at the start.")
+
+
+def _tell_kinds(rows: list[dict[str, Any]]) -> str:
+    answers = [row["completion"][0] for row in rows]
+    reasoned = sum("reasoning_content" in answer for answer in answers)
+    calling = sum(bool(answer.get("tool_calls")) for answer in answers)
+    return f": {reasoned} with reasoning, {calling} with calls"
+
+
+def _print_now_and_then() -> Callable[[dict[str, Any]], None]:
+    printed = 0.0
+
+    def tell(logged: dict[str, Any]) -> None:
+        nonlocal printed
+        if time.monotonic() - printed < LINE_EVERY and logged["step"] < logged["max_steps"]:
+            return
+        printed = time.monotonic()
+        parts = [
+            f"{label} {logged[name]:.4f}"
+            for name, label in (
+                ("loss", "loss"),
+                ("reasoning_loss", "reasoning"),
+                ("result_loss", "result"),
+                ("alpha", "alpha"),
+            )
+            if name in logged
+        ]
+        console.print(f"step {logged['step']} of {logged['max_steps']}: {', '.join(parts)}")
+
+    return tell
+
+
+def _summarise(metrics: dict[str, Any]) -> None:
+    checks = metrics["checks"]
+    console.print(
+        f"\n[bold]{checks['kept']} of {checks['rows']} rows[/] trained on "
+        f"({checks['too_long']} left out with more than {checks['max_length']} tokens, "
+        f"{checks['heldout_duplicates']} that are held out too); tokens: "
+        + ", ".join(f"{count} {name}" for name, count in checks["tokens"].items())
+    )
+    console.print(
+        f"{metrics['steps']} steps, {metrics['tokens_per_second']:.0f} tokens/s, "
+        f"peak memory {metrics['peak_memory_bytes'] / 2**30:.2f} GiB"
+    )
+    if "heldout" not in metrics:
+        return
+    table = Table("held-out loss", *SEGMENTS, box=None)
+    for when in ("before", "after"):
+        losses = metrics["heldout"][when]
+        table.add_row(
+            when, *("-" if losses[name] is None else f"{losses[name]:.4f}" for name in SEGMENTS)
+        )
+    console.print(table)
