@@ -120,13 +120,15 @@ def read_options(form: type[Options], given: dict[str, Any]) -> Options:
     """Return options as their form has them.
 
     Raises:
-        ConfigurationError: one is out of bounds.
+        ConfigurationError: one is out of bounds, or does not go with another.
     """
     try:
         return form(**given)
     except ValidationError as exc:
         first = exc.errors()[0]
-        msg = f"--{str(first['loc'][0]).replace('_', '-')}: {first['msg']}"
+        # What concerns several options stands under none of them.
+        name = f"--{str(first['loc'][0]).replace('_', '-')}: " if first["loc"] else ""
+        msg = f"{name}{first['msg']}"
         raise ConfigurationError(msg) from exc
 
 

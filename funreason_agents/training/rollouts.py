@@ -52,6 +52,7 @@ def assign_messages(
     texts = [_render_prompt(tokenizer, number, row) for number, row in enumerate(rows, start=1)]
     kept = [n for n, (_, size) in enumerate(texts) if size <= config.max_prompt_length]
     _require_enough(len(kept), len(rows), config)
+    _require_readable(tokenizer, [rows[n] for n in kept])
 
     def reward(
         item: Sequence[int],
@@ -79,6 +80,26 @@ def assign_messages(
 
     prompts = Dataset.from_dict({"prompt": [texts[n][0] for n in kept], "item": kept})
     return Assignment(prompts, reward, hash_rows(rows), len(rows))
+
+
+def _require_readable(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row]) -> None:
+    """Check that the reward reads a call in the form in which the template writes it.
+
+    Raises:
+        TrainingError: it does not, so that no answer could ever be right.
+    """
+    row = next((each for each in rows if each["completion"][0].get("tool_calls")), None)
+    if row is None:
+        return
+    start = len(render(tokenizer, row["prompt"], row["tools"], add_generation_prompt=True))
+    whole = render(tokenizer, [*row["prompt"], *row["completion"]], row["tools"])
+    text = str(tokenizer.decode(whole[start:])).partition(str(tokenizer.eos_token))[0]
+    if not judge_answer(text, row["completion"][0], row["tools"], require_reasoning=False).reward:
+        msg = (
+            f"the chat template writes a call as {text[-200:]!r}, which the reward does not read; "
+            "pass a template that writes calls as JSON in <tool_call> tags, or none to take ours"
+        )
+        raise TrainingError(msg)
 
 
 def _render_prompt(tokenizer: PreTrainedTokenizerBase, number: int, row: Row) -> tuple[str, int]:

@@ -17,7 +17,8 @@ COMMANDS = [
     line.partition("#")[0].strip()
     for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
     for line in block.splitlines()
-    if line.startswith("funreason ") and " ENV " not in line
+    # What stands for the reader's own environment or model cannot be run here.
+    if line.startswith("funreason ") and not re.search(r" ENV\b| MODEL\b", line)
 ]
 
 

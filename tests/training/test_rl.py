@@ -56,6 +56,13 @@ def test_egpo_end_to_end(taught, tmp_path):
     assert again.metrics == json.loads(json.dumps(result.metrics))
 
 
+def test_template_whose_calls_the_reward_cannot_read_is_refused(taught, tokenizer, tmp_path):
+    other = tmp_path / "calls.jinja"
+    other.write_text(tokenizer.chat_template.replace("tool_call>", "invoke>"), encoding="utf-8")
+    with pytest.raises(TrainingError, match="which the reward does not read"):
+        reinforce(ROWS, settings(taught, tmp_path / "out", template=str(other)))
+
+
 class Killed(BaseException):
     pass
 

@@ -3,6 +3,8 @@
 import pytest
 
 from funreason_agents.cli.options import parse_hard_turns, parse_knobs, parse_pairs
+from funreason_agents.cli.run import read_options
+from funreason_agents.config import SynthesisContext
 from funreason_agents.errors import ConfigurationError
 
 
@@ -37,3 +39,9 @@ def test_malformed_pairs_are_refused_with_what_is_wanted(pair):
 def test_name_given_twice_is_refused():
     with pytest.raises(ConfigurationError, match="'turns' is given twice"):
         parse_pairs("--set", ["turns=1", "turns=2"])
+
+
+def test_what_concerns_several_fields_is_told_without_an_option():
+    shares = {"irrelevance": 0.7, "long_context": 0.7}
+    with pytest.raises(ConfigurationError, match="^Value error, "):
+        read_options(SynthesisContext, {"hard_turns": shares})
