@@ -43,5 +43,5 @@ def test_name_given_twice_is_refused():
 
 def test_what_concerns_several_fields_is_told_without_an_option():
     shares = {"irrelevance": 0.7, "long_context": 0.7}
-    with pytest.raises(ConfigurationError, match="^Value error, "):
+    with pytest.raises(ConfigurationError, match=r"^Value error, "):
         read_options(SynthesisContext, {"hard_turns": shares})
