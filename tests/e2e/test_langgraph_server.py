@@ -12,7 +12,7 @@ from funreason_agents.export.checkpoints import export_server_thread
 from funreason_agents.export.records import to_record
 
 ROOT = Path(__file__).resolve().parents[2]
-NAMES = {"environment_explorer", "query_writer", "reasoner_critic", "supervisor"}
+NAMES = {"data_refiner", "environment_explorer", "query_writer", "reasoner_critic", "supervisor"}
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(180), needs_server]
 
@@ -51,7 +51,7 @@ def finished_thread(server, local_record):
     return thread_id
 
 
-def test_four_graphs_are_listed_and_drawn(server):
+def test_graphs_are_listed_and_drawn(server):
     assistants = {each["graph_id"]: each for each in server.assistants.search()}
     assert set(assistants) == NAMES
     for assistant in assistants.values():
@@ -93,18 +93,33 @@ def test_export_equals_the_record_of_a_local_run(
     assert to_record(trajectory, environment) == local_record
 
 
-def test_history_leads_to_the_states_of_the_stages(server, finished_thread):
-    history = server.threads.get_history(finished_thread, limit=100)
+def find_child_states(server, thread_id):
     found = {}
-    for state in history:
+    for state in server.threads.get_history(thread_id, limit=100):
         for task in state["tasks"]:
             if task.get("checkpoint"):
-                child = server.threads.get_state(finished_thread, checkpoint=task["checkpoint"])
-                found[task["name"]] = child["values"]
-    # The explorer has one step, whose output is in the supervisor's own state.
-    assert set(found) == {"query_writer", "reasoner_critic"}
+                child = server.threads.get_state(thread_id, checkpoint=task["checkpoint"])
+                if child["values"]:
+                    found[task["name"]] = child["values"]
+    return found
+
+
+def test_history_leads_to_the_states_of_the_stages(server, finished_thread):
+    history = server.threads.get_history(finished_thread, limit=100)
     assert any(state["values"].get("call_trace") for state in history)
+    assert any(state["values"].get("turn_task") for state in history)
+    found = find_child_states(server, finished_thread)
+    # What explorer and query writer made is in the supervisor's own state.
+    assert set(found) == {"reasoner_critic"}
     assert found["reasoner_critic"]["verdict"]["checks"]
+
+
+def test_history_holds_all_stages_if_asked_for(server):
+    thread_id = server.threads.create()["thread_id"]
+    options = {"input": {"seed": 7, "index": 3}, "context": {"turns": 1}, "durability": "sync"}
+    server.runs.wait(thread_id, "supervisor", **options)
+    found = find_child_states(server, thread_id)
+    assert set(found) == {"query_writer", "reasoner_critic"}
     assert found["query_writer"]["turn_task"]["query"]
 
 
