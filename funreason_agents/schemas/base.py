@@ -75,33 +75,45 @@ def pointer_field(pointer: str) -> str:
     return parts[-1].replace("~1", "/").replace("~0", "~") if parts else ""
 
 
-def iterate_values(content: Any) -> Iterator[tuple[str, str, str, Any]]:
+def iterate_values(content: Any, *, private: bool = True) -> Iterator[tuple[str, str, str, Any]]:
     """Return (pointer, field, container, value) for every scalar and list of scalars.
 
     Keys of an object of objects count as values too, under the object's own name: in
     `{"stocks": {"AAPL": {...}}}` the value `"AAPL"` is a `stocks`.
+
+    Args:
+        content: JSON.
+        private: Also what lies under keys that start with `_`.
     """
     found: list[tuple[str, str, str, Any]] = []
-    _collect_values(content, "", "", "", found)
+    _collect_values(content, "", "", "", found, "" if private else "_")
     return iter(found)
 
 
 def _collect_values(
-    value: Any, pointer: str, container: str, field: str, found: list[tuple[str, str, str, Any]]
+    value: Any,
+    pointer: str,
+    container: str,
+    field: str,
+    found: list[tuple[str, str, str, Any]],
+    hidden: str,
 ) -> None:
     """Append to one list: nested generators would pass each value up through every level."""
     if isinstance(value, dict):
         keyed = len(value) > 0 and all(isinstance(item, dict) for item in value.values())
         for key, item in value.items():
-            inner = f"{pointer}/{escape_key(str(key))}"
+            name = str(key)
+            if hidden and name.startswith(hidden):
+                continue
+            inner = f"{pointer}/{escape_key(name)}"
             if keyed and field:
                 found.append((inner, field, container, key))
-            _collect_values(item, inner, field, str(key), found)
+            _collect_values(item, inner, field, name, found, hidden)
     elif isinstance(value, list):
         if value and all(not isinstance(item, dict | list) for item in value):
             found.append((pointer, field, container, value))
         for number, item in enumerate(value):
-            _collect_values(item, f"{pointer}/{number}", container, field, found)
+            _collect_values(item, f"{pointer}/{number}", container, field, found, hidden)
     elif value is not None:
         found.append((pointer, field, container, value))
 

@@ -82,8 +82,8 @@ def call_values(step: ExecutedCall, number: int, kind: str = "output") -> list[V
 def state_values(state: Any) -> list[Value]:
     """Return the values of the visible state; keys that start with `_` are private."""
     found = []
-    for pointer, field, container, value in iterate_values(state):
-        if "/_" in pointer or len(str(value)) > 300:
+    for pointer, field, container, value in iterate_values(state, private=False):
+        if len(str(value)) > 300:
             continue
         origin = Origin(kind="state", path=pointer)
         found.append(Value(field, container, value, origin, "state" + pointer.rpartition("/")[0]))
