@@ -103,7 +103,7 @@ def shorten(tokenizer: PreTrainedTokenizerBase, row: Row, generator: random.Rand
 @torch.no_grad()
 def answer(model_dir: Path, tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row]) -> list[str]:
     """Return what a model writes for each row's prompt, greedily."""
-    model = AutoModelForCausalLM.from_pretrained(model_dir).eval()
+    model = AutoModelForCausalLM.from_pretrained(model_dir, dtype=torch.float32).eval()
     tokenizer.padding_side = "left"
     answers = []
     for start in range(0, len(rows), 8):
