@@ -9,6 +9,8 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from funreason_agents.schemas.base import Frozen
 
+WEIGHTS, ADAPTER = "weights", "adapter"
+"""In a run's directory: the whole tuned model, and the adapter of a LoRA run."""
 Loss = Literal["standard", "srml", "ssb"]
 """`standard`: mean over all trained tokens; `srml`: reasoning and result averaged apart, mixed by
 fixed weights; `ssb`: mixed by a weight that is learnt."""

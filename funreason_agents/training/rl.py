@@ -26,6 +26,7 @@ from funreason_agents.environments.base import Environment
 from funreason_agents.errors import TrainingError, boundary
 from funreason_agents.export.writer import read_records
 from funreason_agents.schemas.record import TrainingRecord
+from funreason_agents.training.config import ADAPTER, WEIGHTS
 from funreason_agents.training.egpo import EGPOTrainer
 from funreason_agents.training.episodes import make_episodes
 from funreason_agents.training.policy import (
@@ -39,6 +40,7 @@ from funreason_agents.training.rollouts import Assignment, assign_episodes, assi
 from funreason_agents.training.rows import read_rows
 from funreason_agents.training.run_record import (
     measure_peak_memory,
+    read_curves,
     read_run_record,
     require_same_run,
     to_curves,
@@ -46,7 +48,6 @@ from funreason_agents.training.run_record import (
 )
 from funreason_agents.training.template import check_template, prepare_tokenizer
 
-WEIGHTS, ADAPTER = "weights", "adapter"
 CURVE_NAMES = (
     "reward", "groups_with_signal", "loss", "kl", "entropy", "grad_norm", "egpo/bonus",
     "egpo/capped", "egpo/entropy", "egpo/reasoned", "episode/success", "episode/progress",
@@ -267,11 +268,7 @@ def _save_weights(
 
 
 def _read_result(folder: Path, record: Mapping[str, Any]) -> ReinforceResult:
-    file = folder / "curves.json"
-    with boundary(TrainingError, f"read {str(file)!r}"):
-        loaded = json.loads(file.read_text(encoding="utf-8"))
-    curves = {name: [(step, value) for step, value in points] for name, points in loaded.items()}
-    return ReinforceResult(folder / WEIGHTS, dict(record["metrics"]), curves)
+    return ReinforceResult(folder / WEIGHTS, dict(record["metrics"]), read_curves(folder))
 
 
 class _Reporter(TrainerCallback):

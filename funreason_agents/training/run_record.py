@@ -18,7 +18,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from funreason_agents import __version__
-from funreason_agents.errors import ExportError, TrainingError
+from funreason_agents.errors import ExportError, TrainingError, boundary
 from funreason_agents.export.writer import write_text
 from funreason_agents.schemas.base import content_hash
 
@@ -90,6 +90,18 @@ def read_run_record(folder: str | Path) -> dict[str, Any] | None:
         msg = f"{str(file)!r} is no record of a training run. Choose another output directory"
         raise TrainingError(msg)
     return loaded
+
+
+def read_curves(folder: str | Path) -> dict[str, list[tuple[int, float]]]:
+    """Return the curves of a run that is done.
+
+    Raises:
+        TrainingError: they cannot be read.
+    """
+    file = Path(folder) / CURVES
+    with boundary(TrainingError, f"read {str(file)!r}"):
+        loaded = json.loads(file.read_text(encoding="utf-8"))
+    return {name: [(step, value) for step, value in points] for name, points in loaded.items()}
 
 
 def require_same_run(

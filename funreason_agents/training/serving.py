@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from funreason_agents.errors import ConfigurationError, TrainingError
+from funreason_agents.training.config import WEIGHTS
 
 TEMPLATES = Path(__file__).with_name("templates")
 HOUSE_TEMPLATE = TEMPLATES / "tools.jinja"
@@ -51,6 +52,11 @@ class Server:
         """
         if (status := self.process.wait()) != 0:
             raise _ended(self.log, f"ended with status {status}")
+
+
+def find_weights(place: Path) -> Path:
+    """Return the directory of the weights: that of a run, or `place` itself."""
+    return place / WEIGHTS if (place / WEIGHTS / "config.json").exists() else place
 
 
 def find_template(weights: Path) -> Path:
@@ -85,7 +91,8 @@ def serve_command(
     """Return the command line that serves `weights`.
 
     Args:
-        weights: Directory of full weights, or of a LoRA adapter (its base model is served too).
+        weights: Directory of a training run, of full weights, or of a LoRA adapter (its base model
+            is served too).
         port: Where to listen.
         host: Address to listen on.
         served_name: What requests call the model; by default the name of the directory.
@@ -99,7 +106,7 @@ def serve_command(
     Raises:
         ConfigurationError: `weights` holds no model, or no parser is known for its template.
     """
-    name = served_name or weights.resolve().name
+    name, weights = served_name or weights.resolve().name, find_weights(weights)
     template = template or find_template(weights)
     command = [str(python or sys.executable), "-m", MODULE, *_model_options(weights, name)]
     command += ["--host", host, "--port", str(port), "--chat-template", str(template)]
@@ -209,6 +216,7 @@ def serve(
         TrainingError: the server ended, or did not answer in time; with the end of its log.
     """
     port, name = find_port(host, port), served_name or weights.resolve().name
+    weights = find_weights(weights)
     command = serve_command(
         weights, port=port, host=host, served_name=name, python=python, cpu=cpu, **options
     )

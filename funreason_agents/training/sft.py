@@ -29,13 +29,14 @@ from trl.trainer.sft_config import SFTConfig
 
 from funreason_agents.errors import TrainingError, boundary
 from funreason_agents.training.checks import CheckedRows, prepare_rows
-from funreason_agents.training.config import FineTuneConfig
+from funreason_agents.training.config import ADAPTER, WEIGHTS, FineTuneConfig
 from funreason_agents.training.heldout import measure_heldout
 from funreason_agents.training.losses import Balance
 from funreason_agents.training.rows import Row, read_rows
 from funreason_agents.training.run_record import (
     hash_rows,
     measure_peak_memory,
+    read_curves,
     read_run_record,
     require_same_run,
     to_curves,
@@ -45,7 +46,6 @@ from funreason_agents.training.segment_trainer import BALANCE, GuardedTrainer, S
 from funreason_agents.training.segments import ThinkMarks, TokenRow, tokenize_row
 from funreason_agents.training.template import prepare_tokenizer
 
-WEIGHTS, ADAPTER = "weights", "adapter"
 CURVE_NAMES = (
     "loss", "reasoning_loss", "result_loss", "alpha", "learning_rate", "grad_norm", "entropy",
     "mean_token_accuracy",
@@ -313,11 +313,7 @@ def _save_weights(job: _Job, trainer: GuardedTrainer) -> None:
 
 
 def _read_result(folder: Path, record: Mapping[str, Any]) -> FineTuneResult:
-    file = folder / "curves.json"
-    with boundary(TrainingError, f"reading {str(file)!r}"):
-        loaded = json.loads(file.read_text(encoding="utf-8"))
-    curves = {name: [(step, value) for step, value in points] for name, points in loaded.items()}
-    return FineTuneResult(weights=folder / WEIGHTS, metrics=dict(record["metrics"]), curves=curves)
+    return FineTuneResult(folder / WEIGHTS, dict(record["metrics"]), read_curves(folder))
 
 
 @contextmanager

@@ -99,6 +99,15 @@ def test_damaged_adapter_is_told(weights, text):
         serve_command(weights)
 
 
+def test_run_is_served_by_its_name(weights, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    weights.rename(run / "weights")
+    command = serve_command(run)
+    assert command[command.index("--model") + 1] == str(run / "weights")
+    assert command[command.index("--served-model-name") + 1] == "run"
+
+
 def test_directory_without_weights_is_told(tmp_path):
     with pytest.raises(ConfigurationError, match="neither weights"):
         serve_command(tmp_path)
