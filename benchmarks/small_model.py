@@ -3,12 +3,14 @@
     python benchmarks/small_model.py --model DIR [--work data/small_model] [--rows 1000]
 
 Rows come from the three bundled environments, made offline. Each offers the tools that its
-conversation calls and a few others, and has at most 512 tokens; what does not fit is left out and
-counted. Held-out rows come from another run, so from other environment seeds. Each loss takes one
-pass over the same rows. Then every model answers the same held-out items, greedily.
+conversation calls and another one, and has at most 384 tokens, which keeps a pass affordable on a
+CPU; what does not fit is left out and counted. Held-out rows come from another run, so from other
+environment seeds. Each loss takes one pass over the same rows. Then every model answers the same
+held-out items, greedily.
 
 Killed and started again, it goes on where it stopped: with the rows that are there, at the last
-checkpoint, with the next answers.
+checkpoint, with the next answers. `--losses` names the losses to do now, so that several processes
+may share the work; each prints the table of what is done.
 """
 
 from __future__ import annotations
@@ -27,7 +29,12 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
 from funreason_agents import SynthesisContext, load_environment, synthesize
 from funreason_agents.export.formats import to_trl_step_rows
 from funreason_agents.export.writer import write_text
-from funreason_agents.training import FineTuneConfig, fine_tune, prepare_tokenizer
+from funreason_agents.training import (
+    FineTuneConfig,
+    FineTuneResult,
+    fine_tune,
+    prepare_tokenizer,
+)
 from funreason_agents.training.rewards import judge_answer
 from funreason_agents.training.template import render
 
@@ -38,8 +45,8 @@ ENVIRONMENTS = (
     "workshop.py:open_workshop",
 )
 LOSSES = ("standard", "srml", "ssb")
-TOKENS = 512
-OTHERS = 3
+TOKENS = 384
+OTHERS = 1
 """Tools offered beside those that the conversation calls, if there is room."""
 Row = dict[str, Any]
 
@@ -73,7 +80,7 @@ def make_share(
             num_trajectories=trajectories,
             seed=seed,
             out=folder / str(trajectories),
-            context=SynthesisContext(turns=2),
+            context=SynthesisContext(turns=1),
             max_concurrency=2,
         )
         fitting, left_out = [], 0
@@ -153,6 +160,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=ROOT / "data" / "small_model")
     parser.add_argument("--rows", type=int, default=1000, help="rows to train on")
     parser.add_argument("--heldout", type=int, default=90, help="held-out rows")
+    parser.add_argument("--losses", nargs="+", choices=LOSSES, default=LOSSES)
     parser.add_argument(
         "--out", type=Path, default=Path(__file__).with_name("results") / "small_model.json"
     )
@@ -161,33 +169,47 @@ def main() -> None:
     tokenizer = prepare_tokenizer(options.model)
     make_rows(tokenizer, options.work / "train", options.rows, seed=11)
     heldout = make_rows(tokenizer, options.work / "heldout", options.heldout, seed=12)
-    results: Row = {"before": {"answers": judge(options.model, "before", options, heldout)}}
-    for loss in LOSSES:
-        config = FineTuneConfig(
-            model=str(options.model),
-            output_dir=options.work / loss,
-            loss=loss,
-            batch_size=4,
-            gradient_accumulation=4,
-            max_length=TOKENS,
-            save_steps=5,
-            keep_checkpoints=1,
-            heldout_duplicates="drop",
-        )
-        tuned = fine_tune(
-            options.work / "train" / "rows.jsonl",
-            config,
-            heldout=options.work / "heldout" / "rows.jsonl",
-            on_progress=lambda step: print(step, flush=True),
-        )
-        results["before"]["heldout"] = tuned.metrics["heldout"]["before"]
-        results[loss] = {
+    done = options.work / "results.json"
+    for loss in options.losses:
+        tuned = tune(loss, options)
+        before = {
+            "heldout": tuned.metrics["heldout"]["before"],
+            "answers": judge(options.model, "before", options, heldout),
+        }
+        after = {
             "heldout": tuned.metrics["heldout"]["after"],
             "answers": judge(tuned.weights, loss, options, heldout),
             "metrics": tuned.metrics,
         }
-        write_text(options.out, json.dumps(results, indent=2) + "\n")
+        found = json.loads(done.read_text(encoding="utf-8")) if done.exists() else {}
+        found |= {"before": before, loss: after}
+        results = {name: found[name] for name in ("before", *LOSSES) if name in found}
+        write_text(done, json.dumps(results, indent=2) + "\n")
         print_table(results)
+    write_text(options.out, done.read_text(encoding="utf-8"))
+
+
+def tune(loss: str, options: argparse.Namespace) -> FineTuneResult:
+    """Take one pass over the rows with a loss; goes on at the last checkpoint if there is one."""
+    config = FineTuneConfig(
+        model=str(options.model),
+        output_dir=options.work / loss,
+        loss=loss,
+        # No row is padded, and a larger batch is no faster on a CPU.
+        batch_size=1,
+        gradient_accumulation=8,
+        learning_rate=3e-4,
+        max_length=TOKENS,
+        save_steps=20,
+        keep_checkpoints=1,
+        heldout_duplicates="drop",
+    )
+    return fine_tune(
+        options.work / "train" / "rows.jsonl",
+        config,
+        heldout=options.work / "heldout" / "rows.jsonl",
+        on_progress=lambda step: print(step, flush=True),
+    )
 
 
 def print_table(results: Row) -> None:

@@ -22,10 +22,15 @@ Branch = Literal["work", "replay"]
 """`work` sessions go back and forth; a `replay` session only ever went forward from its seed."""
 
 
+IDLE = 64
+"""Idle sessions that are kept unless more are asked for; fewer than are in use, and each is built
+anew when its turn comes."""
+
+
 class SessionPool:
     """Idle sessions of one environment. Safe for many threads; a leased session has one user."""
 
-    def __init__(self, environment: Environment, max_idle: int = 64) -> None:
+    def __init__(self, environment: Environment, max_idle: int = IDLE) -> None:
         self.environment = environment
         self._max_idle = max_idle
         self._idle: OrderedDict[str, EnvSession] = OrderedDict()

@@ -6,10 +6,10 @@ What they lead to is found out in `references`.
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import itemgetter
 
 from funreason_agents.verification.literals import QUOTED
 from funreason_agents.verification.values import to_plain
@@ -70,8 +70,31 @@ _NEGATED = re.compile(
 )
 
 
+_SAME = r"same(?:\s+(?:exact|very))?"
+_AGAIN = r"(?:again|from\s+before|from\s+earlier)"
+_FRAMES = tuple(
+    (re.compile(rf"(?i){before}\Z"), re.compile(rf"(?i){after}"), also_idioms)
+    for before, after, also_idioms in (
+        (rf"\b{_SAME}\s+", rf"\s+{_AS_BEFORE}|\s+{_AGAIN}\b", True),
+        (rf"\b{_SAME}\s+", _AFTER, False),
+        (
+            r"\b(?:the|my|our|your|that)\s+(?:previous|earlier|prior|last-used)\s+",
+            _AFTER,
+            False,
+        ),
+        (r"\bthat\s+", rf"\s+(?:{_AGAIN}|{_AS_BEFORE})", True),
+        (
+            "",
+            rf"\s*(?:[:=]|\b(?:is|stays|remains|be)\b)?\s*(?:the\s+)?{_SAME}"
+            rf"(?:\s+one)?(?:\s+{_AS_BEFORE}|\s+again\b)",
+            True,
+        ),
+        ("", rf"\s*[:=]?\s*{_AS_BEFORE}", True),
+    )
+)
+"""What stands before and after a label that refers, and whether it makes an idiom refer too."""
 _HINTED = re.compile(r"(?i)\b(?:same|previous|earlier|prior|last-used|again|as|from\s+before)\b")
-"""A word that every pattern for *the same* needs; most texts have none, and those are slow."""
+"""A word that each of them needs; most texts have none."""
 
 
 def write_same(label: str, *, several: bool) -> str:
@@ -107,12 +130,10 @@ def find_same(query: str, label: str) -> list[SameWords]:
     if not _HINTED.search(text):
         return []
     for words, full in _spellings(label):
-        with _COMPILING:
-            pattern = _same_pattern(words)
         found = [
-            SameWords(match.span(), words, full)
-            for match in pattern.finditer(text)
-            if not _is_negated(text, match.start())
+            SameWords(span, words, full)
+            for span in _find_frames(text, words)
+            if not _is_negated(text, span[0])
         ]
         if found:
             return found
@@ -136,7 +157,7 @@ class ItemWords:
     """Nothing says that it was listed before: a result still to come may be meant as well."""
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=1024)
 def find_items(query: str) -> tuple[ItemWords, ...]:
     """Return the references to an item of a list."""
     text, found = _scan(query), []
@@ -150,7 +171,7 @@ def find_items(query: str) -> tuple[ItemWords, ...]:
     return tuple(found)
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=1024)
 def _scan(query: str) -> str:
     """Return the query in plain characters; what stands in quotes is blanked, nothing moves."""
     text = to_plain(query)
@@ -177,20 +198,25 @@ def _spell(label: str) -> str:
     return r"[\s_-]+".join(re.escape(word) for word in label.split()) + r"(?:e?s)?(?!\w)"
 
 
-_COMPILING = threading.Lock()
-"""A pattern takes milliseconds: at the start of a run each thread would compile each of them."""
-
-
 @lru_cache(maxsize=4096)
-def _same_pattern(label: str) -> re.Pattern[str]:
-    name, same = _spell(label), r"same(?:\s+(?:exact|very))?"
-    after = r"(?!)" if label.lower() in _IDIOMS else _AFTER
-    end = rf"(?:\s+{_AS_BEFORE}|\s+(?:again|from\s+before|from\s+earlier)\b|{after})"
-    return re.compile(
-        rf"(?i)\b{same}\s+{name}{end}"
-        rf"|\b(?:the|my|our|your|that)\s+(?:previous|earlier|prior|last-used)\s+{name}{after}"
-        rf"|\bthat\s+{name}\s+(?:again|from\s+before|from\s+earlier|{_AS_BEFORE})"
-        rf"|(?<!\w){name}\s*(?:[:=]|\b(?:is|stays|remains|be)\b)?\s*(?:the\s+)?{same}"
-        rf"(?:\s+one)?(?:\s+{_AS_BEFORE}|\s+again\b)"
-        rf"|(?<!\w){name}\s*[:=]?\s*{_AS_BEFORE}"
-    )
+def _name(label: str) -> re.Pattern[str]:
+    return re.compile(rf"(?i)(?<!\w){_spell(label)}")
+
+
+def _find_frames(text: str, label: str) -> Iterator[Span]:
+    """Yield where `label` stands in words that make it *the same as before*.
+
+    The words around a label are the same for every label, and compiled once: a pattern that held
+    the label as well would take 50 ms to compile, for each of them.
+    """
+    end = 0
+    for name in _name(label).finditer(text):
+        spans = []
+        for before, after, also_idioms in _FRAMES:
+            left = before.search(text, max(end, name.start() - _WINDOW), name.start())
+            right = after.match(text, name.end()) if left is not None else None
+            if left and right and (also_idioms or label.lower() not in _IDIOMS):
+                spans.append((left.start(), right.end()))
+        if spans:
+            start, end = min(spans, key=itemgetter(0))
+            yield start, end
