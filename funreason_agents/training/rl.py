@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from peft import PeftModel
 from transformers import (
     AutoConfig,
-    AutoModelForCausalLM,
     PreTrainedTokenizerBase,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
-    TrainingArguments,
 )
 
 from funreason_agents.environments.base import Environment
 from funreason_agents.errors import TrainingError, boundary
 from funreason_agents.export.writer import read_records
 from funreason_agents.schemas.record import TrainingRecord
-from funreason_agents.training.config import ADAPTER, WEIGHTS
+from funreason_agents.training.config import WEIGHTS
 from funreason_agents.training.egpo import EGPOTrainer
 from funreason_agents.training.episodes import make_episodes
 from funreason_agents.training.policy import (
@@ -38,11 +29,16 @@ from funreason_agents.training.policy import (
 from funreason_agents.training.reinforce_config import ReinforceConfig
 from funreason_agents.training.rollouts import Assignment, assign_episodes, assign_messages
 from funreason_agents.training.rows import read_rows
+from funreason_agents.training.run_folder import (
+    Progress,
+    Reporter,
+    find_last_checkpoint,
+    open_run,
+    save_weights,
+)
 from funreason_agents.training.run_record import (
     measure_peak_memory,
     read_curves,
-    read_run_record,
-    require_same_run,
     to_curves,
     write_run_record,
 )
@@ -59,7 +55,6 @@ NO_SIGNAL = (
     "that is sometimes right (fine-tune it first), take easier items, or raise num_generations."
 )
 Items = str | Path | Sequence[Mapping[str, Any]] | Sequence[TrainingRecord]
-Progress = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -111,18 +106,13 @@ def reinforce(
     tokenizer.padding_side = "left"
     assignment = _assign(rows_or_path, _within_context(config), environment, tokenizer)
     folder = config.output_dir
-    record = read_run_record(folder)
-    if record is None and any(folder.glob("checkpoint-*")):
-        msg = f"{str(folder)!r} holds checkpoints but no run.json; choose another directory"
-        raise TrainingError(msg)
-    if record is not None:
-        require_same_run(record, config, assignment.data_hash, folder)
-        if record["status"] == "done" and (folder / WEIGHTS).is_dir():
-            return _read_result(folder, record)
+    record, done = open_run(config, assignment.data_hash)
+    if record is not None and done:
+        return ReinforceResult(folder / WEIGHTS, dict(record["metrics"]), read_curves(folder))
     with explain_trouble(config):
         trainer = make_policy_trainer(config, tokenizer, assignment)
         if on_progress is not None:
-            trainer.add_callback(_Reporter(on_progress))
+            trainer.add_callback(Reporter(on_progress))
         if record is None and trainer.is_world_process_zero():
             write_run_record(folder, config, assignment.data_hash, {}, {}, status="running")
         return _run(trainer, config, assignment, tokenizer)
@@ -189,7 +179,7 @@ def _run(
     started = time.perf_counter()
     trainer.train(resume_from_checkpoint=None if last is None else str(last))
     seconds = time.perf_counter() - started
-    _save_weights(trainer, config, tokenizer)
+    weights = save_weights(trainer, config, tokenizer)
     # A value that no rollout had is None in TRL's log.
     history = [
         {k: v for k, v in each.items() if v is not None} for each in trainer.state.log_history
@@ -213,7 +203,7 @@ def _run(
     if trainer.is_world_process_zero():
         write_run_record(folder, config, assignment.data_hash, metrics, curves)
     trainer.accelerator.wait_for_everyone()
-    return ReinforceResult(folder / WEIGHTS, metrics, curves)
+    return ReinforceResult(weights, metrics, curves)
 
 
 def _summarise(curves: Mapping[str, Sequence[tuple[int, float]]]) -> dict[str, float]:
@@ -232,56 +222,3 @@ def _summarise(curves: Mapping[str, Sequence[tuple[int, float]]]) -> dict[str, f
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values) if values else 0.0
-
-
-def find_last_checkpoint(folder: Path) -> Path | None:
-    """Return the newest whole checkpoint; the trainer's state is what is written last."""
-    whole = [path for path in folder.glob("checkpoint-*") if _is_json(path / "trainer_state.json")]
-    return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
-
-
-def _is_json(file: Path) -> bool:
-    try:
-        json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return True
-
-
-def _save_weights(
-    trainer: EGPOTrainer, config: ReinforceConfig, tokenizer: PreTrainedTokenizerBase
-) -> None:
-    """Save the whole model; written beside and renamed, so that `weights` is never half there."""
-    folder, lora = config.output_dir, config.lora_rank is not None
-    target, half = folder / WEIGHTS, folder / f".{WEIGHTS}"
-    trainer.save_model(str(folder / ADAPTER if lora else half))
-    trainer.accelerator.wait_for_everyone()
-    if trainer.is_world_process_zero():
-        if lora:
-            base = AutoModelForCausalLM.from_pretrained(config.model, dtype=torch.float32)
-            tuned = PeftModel.from_pretrained(base, str(folder / ADAPTER))
-            tuned.merge_and_unload().save_pretrained(half)
-        tokenizer.save_pretrained(half)
-        shutil.rmtree(target, ignore_errors=True)
-        half.rename(target)
-    trainer.accelerator.wait_for_everyone()
-
-
-def _read_result(folder: Path, record: Mapping[str, Any]) -> ReinforceResult:
-    return ReinforceResult(folder / WEIGHTS, dict(record["metrics"]), read_curves(folder))
-
-
-class _Reporter(TrainerCallback):
-    def __init__(self, report: Progress) -> None:
-        self._report = report
-
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, Any] | None = None,
-        **_: Any,
-    ) -> None:
-        if state.is_world_process_zero:
-            self._report({"step": state.global_step, "max_steps": state.max_steps, **(logs or {})})

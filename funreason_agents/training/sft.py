@@ -2,43 +2,44 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset
-from peft import LoraConfig, PeftModel
+from peft import LoraConfig
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     PreTrainedTokenizerBase,
     PrinterCallback,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
-    TrainingArguments,
     set_seed,
 )
 from trl.trainer.sft_config import SFTConfig
 
 from funreason_agents.errors import TrainingError, boundary
 from funreason_agents.training.checks import CheckedRows, prepare_rows
-from funreason_agents.training.config import ADAPTER, WEIGHTS, FineTuneConfig
+from funreason_agents.training.config import WEIGHTS, FineTuneConfig
 from funreason_agents.training.heldout import measure_heldout
 from funreason_agents.training.losses import Balance
 from funreason_agents.training.rows import Row, read_rows
+from funreason_agents.training.run_folder import (
+    Progress,
+    Reporter,
+    find_last_checkpoint,
+    open_run,
+    save_weights,
+    step_of,
+)
 from funreason_agents.training.run_record import (
     hash_rows,
     measure_peak_memory,
     read_curves,
-    read_run_record,
-    require_same_run,
     to_curves,
     write_run_record,
 )
@@ -51,7 +52,6 @@ CURVE_NAMES = (
     "mean_token_accuracy",
 )  # fmt: skip
 Rows = str | Path | Sequence[Mapping[str, Any]]
-Progress = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -103,19 +103,16 @@ def fine_tune(
             Earlier checkpoints are kept.
     """
     job = _prepare(rows_or_path, config, heldout)
-    record = read_run_record(job.folder)
-    if record is None and any(job.folder.glob("checkpoint-*")):
-        msg = f"{str(job.folder)!r} holds checkpoints but no run.json; choose another directory"
-        raise TrainingError(msg)
-    if record is not None:
-        require_same_run(record, config, job.data_hash, job.folder)
-        if record["status"] == "done" and (job.folder / WEIGHTS).is_dir():
-            return _read_result(job.folder, record)
+    record, done = open_run(config, job.data_hash)
+    if record is not None and done:
+        return FineTuneResult(
+            job.folder / WEIGHTS, dict(record["metrics"]), read_curves(job.folder)
+        )
     set_seed(config.seed)
     with explain_memory(config):
         trainer = make_trainer(job.config, job.tokenizer, job.checked.rows, job.checked.marks)
         if on_progress is not None:
-            trainer.add_callback(_Reporter(on_progress))
+            trainer.add_callback(Reporter(on_progress))
         metrics = dict(record["metrics"]) if record else _begin(job, trainer)
         return _run(job, trainer, metrics)
 
@@ -152,20 +149,22 @@ def _begin(job: _Job, trainer: GuardedTrainer) -> dict[str, Any]:
 
 
 def _run(job: _Job, trainer: GuardedTrainer, metrics: dict[str, Any]) -> FineTuneResult:
-    last = find_last_checkpoint(job.folder, job.config)
+    last = find_last_checkpoint(job.folder, [BALANCE] if job.config.loss == "ssb" else [])
     if last is not None and isinstance(trainer, SegmentTrainer):
         trainer.load_balance(last)
     started = time.perf_counter()
     output = trainer.train(resume_from_checkpoint=None if last is None else str(last))
     seconds = time.perf_counter() - started
     history = trainer.state.log_history
-    tokens = next((log["num_tokens"] for log in reversed(history) if "num_tokens" in log), 0)
+    resumed_at = step_of(last)
+    tokens = _count_tokens(log for log in history if log["step"] > resumed_at)
+    before = _count_tokens(log for log in history if log["step"] <= resumed_at)
     metrics |= {
         "steps": output.global_step,
         "train_loss": output.training_loss,
         "resumed_from": None if last is None else last.name,
         "seconds": seconds,
-        "tokens_seen": tokens,
+        "tokens_seen": before + tokens,
         "tokens_per_second": tokens / seconds,
         "peak_memory_bytes": measure_peak_memory(),
         "trainable_parameters": trainer.get_num_trainable_parameters(),
@@ -177,12 +176,12 @@ def _run(job: _Job, trainer: GuardedTrainer, metrics: dict[str, Any]) -> FineTun
         metrics["alpha"] = trainer.alpha
     if job.heldout:
         metrics["heldout"] = {**metrics["heldout"], "after": _measure(job, trainer)}
-    _save_weights(job, trainer)
+    weights = save_weights(trainer, job.config, job.tokenizer)
     curves = to_curves(history, CURVE_NAMES)
     if trainer.is_world_process_zero():
         write_run_record(job.folder, job.config, job.data_hash, metrics, curves)
     trainer.accelerator.wait_for_everyone()
-    return FineTuneResult(weights=job.folder / WEIGHTS, metrics=metrics, curves=curves)
+    return FineTuneResult(weights=weights, metrics=metrics, curves=curves)
 
 
 def _measure(job: _Job, trainer: GuardedTrainer) -> dict[str, Any]:
@@ -276,44 +275,10 @@ def find_precision(config: FineTuneConfig) -> str:
     return "mixed" if able else "float32"
 
 
-def find_last_checkpoint(folder: Path, config: FineTuneConfig) -> Path | None:
-    """Return the newest whole checkpoint; the trainer's state is what is written last."""
-    whole = [
-        path
-        for path in folder.glob("checkpoint-*")
-        if _is_json(path / "trainer_state.json")
-        and (config.loss != "ssb" or (path / BALANCE).is_file())
-    ]
-    return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
-
-
-def _is_json(file: Path) -> bool:
-    try:
-        json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return True
-
-
-def _save_weights(job: _Job, trainer: GuardedTrainer) -> None:
-    """Save the whole model; written beside and renamed, so that `weights` is never half there."""
-    lora = job.config.lora_rank is not None
-    target, half = job.folder / WEIGHTS, job.folder / f".{WEIGHTS}"
-    trainer.save_model(str(job.folder / ADAPTER if lora else half))
-    trainer.accelerator.wait_for_everyone()
-    if trainer.is_world_process_zero():
-        if lora:
-            base = AutoModelForCausalLM.from_pretrained(job.config.model, dtype=torch.float32)
-            tuned = PeftModel.from_pretrained(base, str(job.folder / ADAPTER))
-            tuned.merge_and_unload().save_pretrained(half)
-        job.tokenizer.save_pretrained(half)
-        shutil.rmtree(target, ignore_errors=True)
-        half.rename(target)
-    trainer.accelerator.wait_for_everyone()
-
-
-def _read_result(folder: Path, record: Mapping[str, Any]) -> FineTuneResult:
-    return FineTuneResult(folder / WEIGHTS, dict(record["metrics"]), read_curves(folder))
+def _count_tokens(history: Iterable[Mapping[str, Any]]) -> int:
+    """Return the tokens that were seen; TRL counts from nothing whenever a run is gone on with."""
+    counts = [log["num_tokens"] for log in history if "num_tokens" in log]
+    return int(sum(each for each, following in pairwise([*counts, 0]) if following < each))
 
 
 @contextmanager
@@ -340,21 +305,3 @@ def explain_memory(config: FineTuneConfig) -> Iterator[None]:
             f"Earlier checkpoints in {str(config.output_dir)!r} are kept"
         )
         raise TrainingError(msg) from exc
-
-
-class _Reporter(TrainerCallback):
-    """Tells the caller about each logged step."""
-
-    def __init__(self, tell: Progress) -> None:
-        self.tell = tell
-
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, float] | None = None,
-        **_: Any,
-    ) -> None:
-        if logs and "loss" in logs and state.is_world_process_zero:
-            self.tell({"step": state.global_step, "max_steps": state.max_steps, **logs})

@@ -7,10 +7,10 @@ from conftest import make_row
 from safetensors.torch import load_file
 
 from funreason_agents.errors import TrainingError
-from funreason_agents.training import rl
 from funreason_agents.training.policy import explain_trouble, should_use_vllm
 from funreason_agents.training.reinforce_config import ReinforceConfig
 from funreason_agents.training.rl import NO_SIGNAL, reinforce
+from funreason_agents.training.run_folder import find_last_checkpoint
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:transformers")
 ROWS = [make_row(0), make_row(4)]
@@ -82,7 +82,7 @@ def test_a_run_that_was_killed_ends_with_the_same_weights(taught, tmp_path, coun
     config = settings(taught, tmp_path / "killed", **changes)
     with pytest.raises(Killed):
         reinforce(rows, config, on_progress=die)
-    assert rl.find_last_checkpoint(tmp_path / "killed").name == "checkpoint-4"
+    assert find_last_checkpoint(tmp_path / "killed").name == "checkpoint-4"
     resumed = reinforce(rows, config)
     assert resumed.metrics["resumed_from"] == "checkpoint-4"
     assert whole.curves["reward"] == resumed.curves["reward"]
@@ -130,7 +130,7 @@ def test_a_loss_that_is_no_number_stops_the_run(taught, tmp_path):
     config = settings(taught, tmp_path, learning_rate=1e30, max_grad_norm=1e9)
     with pytest.raises(TrainingError, match="lower learning_rate"):
         reinforce(ROWS, config)
-    assert rl.find_last_checkpoint(tmp_path) is not None, "earlier checkpoints are kept"
+    assert find_last_checkpoint(tmp_path) is not None, "earlier checkpoints are kept"
 
 
 def test_out_of_memory_says_what_to_lower(tmp_path):

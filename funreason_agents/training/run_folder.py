@@ -1,0 +1,122 @@
+"""A training run's directory: whose it is, where the run stands, and the weights it ends with."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from transformers import (
+    AutoModelForCausalLM,
+    PreTrainedTokenizerBase,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+
+from funreason_agents.errors import TrainingError
+from funreason_agents.training.config import ADAPTER, WEIGHTS, FineTuneConfig
+from funreason_agents.training.reinforce_config import ReinforceConfig
+from funreason_agents.training.run_record import read_run_record, require_same_run
+
+_STATE = "trainer_state.json"
+Progress = Callable[[dict[str, Any]], None]
+"""Told of each logged step: `step`, `max_steps` and the logged values."""
+
+
+def open_run(
+    config: FineTuneConfig | ReinforceConfig, data_hash: str
+) -> tuple[dict[str, Any] | None, bool]:
+    """Return what is recorded of this run so far, and whether it is done.
+
+    Raises:
+        TrainingError: the directory holds another run, or checkpoints of nobody knows what.
+    """
+    folder = config.output_dir
+    record = read_run_record(folder)
+    if record is None:
+        if any(folder.glob("checkpoint-*")):
+            msg = f"{str(folder)!r} holds checkpoints but no run.json; choose another directory"
+            raise TrainingError(msg)
+        return None, False
+    require_same_run(record, config, data_hash, folder)
+    return record, record["status"] == "done" and (folder / WEIGHTS).is_dir()
+
+
+def find_last_checkpoint(folder: Path, required: Sequence[str] = ()) -> Path | None:
+    """Return the newest whole checkpoint; the trainer's state is what is written last.
+
+    Args:
+        folder: Of the run.
+        required: Files that it must hold besides.
+    """
+    whole = [
+        path
+        for path in folder.glob("checkpoint-*")
+        if _is_json(path / _STATE) and all((path / name).is_file() for name in required)
+    ]
+    return max(whole, key=step_of, default=None)
+
+
+def step_of(checkpoint: Path | None) -> int:
+    """Return the optimizer step that a checkpoint was saved at; 0 without one."""
+    return 0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2])
+
+
+def _is_json(file: Path) -> bool:
+    try:
+        json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def save_weights(
+    trainer: Trainer,
+    config: FineTuneConfig | ReinforceConfig,
+    tokenizer: PreTrainedTokenizerBase,
+) -> Path:
+    """Save the whole model, and return where it is.
+
+    It is written beside and renamed, so that the directory is never half there. The adapter of a
+    LoRA run is saved too, and merged into the model.
+    """
+    folder, lora = config.output_dir, config.lora_rank is not None
+    target, half = folder / WEIGHTS, folder / f".{WEIGHTS}"
+    trainer.save_model(str(folder / ADAPTER if lora else half))
+    trainer.accelerator.wait_for_everyone()
+    if trainer.is_world_process_zero():
+        if lora:
+            base = AutoModelForCausalLM.from_pretrained(config.model, dtype=torch.float32)
+            tuned = PeftModel.from_pretrained(base, str(folder / ADAPTER))
+            tuned.merge_and_unload().save_pretrained(half)
+        tokenizer.save_pretrained(half)
+        shutil.rmtree(target, ignore_errors=True)
+        half.rename(target)
+    trainer.accelerator.wait_for_everyone()
+    return target
+
+
+class Reporter(TrainerCallback):
+    """Tells the caller about each logged step."""
+
+    def __init__(self, tell: Progress) -> None:
+        self.tell = tell
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **_: Any,
+    ) -> None:
+        """Pass on what is logged at a step; the summary at the end is not told."""
+        if logs and "loss" in logs and state.is_world_process_zero:
+            self.tell({"step": state.global_step, "max_steps": state.max_steps, **logs})
