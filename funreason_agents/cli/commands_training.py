@@ -209,7 +209,7 @@ def train_rl(
 
     Exit status: 0; 1 if training cannot start or had to stop; 2 if the line cannot be run as it is.
     """
-    from funreason_agents.cli.train_rl import train_rl as tune  # noqa: PLC0415
+    from funreason_agents.cli.train import run_reinforcement  # noqa: PLC0415
 
     settings: dict[str, Any] = {
         "model": model,
@@ -221,7 +221,7 @@ def train_rl(
         **options.parse_knobs(set_),
     }
     world = load(environment, tool_timeout, allow_side_effects) if environment else None
-    tune(data, settings, environment=world)
+    run_reinforcement(data, settings, environment=world)
 
 
 def serve(

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from funreason_agents.cli.console import console
-from funreason_agents.cli.run import INTERRUPTED, LINE_EVERY, read_options, terminable
+from funreason_agents.cli.progress import show_progress
+from funreason_agents.cli.run import INTERRUPTED, read_options, terminable
 from funreason_agents.config import SynthesisContext
 from funreason_agents.curriculum import (
     Score,
@@ -50,13 +48,13 @@ def run_probe(
     context = read_options(SynthesisContext, knobs)
     journal = out.with_name(f"{out.name}.partial")
     try:
-        with terminable(), _progress() as advance:
+        with terminable(), show_progress("Tasks solved") as show:
             profile = probe_student(
                 environment,
                 tasks=records,
                 context=context,
                 journal=journal,
-                progress=advance,
+                progress=show,
                 **options,
             )
     except KeyboardInterrupt:
@@ -71,39 +69,6 @@ def run_probe(
         "       heads for each tool by its weight, and makes hard turns by their shares."
     )
     return 0
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
-    if not console.is_terminal:
-        yield _print_now_and_then()
-        return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task("Finding tasks", total=None)
-
-        def advance(done: int, total: int) -> None:
-            bar.update(task, description="Solving tasks", completed=done, total=total)
-
-        yield advance
-
-
-def _print_now_and_then() -> Callable[[int, int], None]:
-    """Return what prints a line every `LINE_EVERY` seconds, for logs."""
-    printed = time.monotonic()
-
-    def advance(done: int, total: int) -> None:
-        nonlocal printed
-        if time.monotonic() - printed > LINE_EVERY:
-            printed = time.monotonic()
-            console.print(f"{done} of {total} tasks solved")
-
-    return advance
 
 
 def _print_profile(profile: StudentProfile) -> None:

@@ -7,7 +7,6 @@ import shlex
 import shutil
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,11 +14,11 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from funreason_agents.cli.console import console
 from funreason_agents.cli.dry_run import estimate_run, print_estimate
+from funreason_agents.cli.progress import show_progress
 from funreason_agents.config import SynthesisContext
 from funreason_agents.environments.base import Environment
 from funreason_agents.errors import ConfigurationError
@@ -34,8 +33,6 @@ from funreason_agents.tool_graph.build import tool_graph_of
 
 Options = TypeVar("Options", bound=BaseModel)
 INTERRUPTED = 130
-LINE_EVERY = 30.0
-"""Seconds between two lines of progress where there is no terminal."""
 
 
 def run_synthesis(
@@ -143,37 +140,9 @@ def terminable() -> Iterator[None]:
 
 
 @contextmanager
-def _progress(total: int) -> Iterator[Any]:
-    if not console.is_terminal:
-        yield _print_now_and_then()
-        return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[counts]}"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task("Trajectories", total=total, counts="")
-
-        def advance(statistics: RunStatistics) -> None:
-            bar.update(task, completed=statistics.ended, counts=_counts(statistics))
-
-        yield advance
-
-
-def _print_now_and_then() -> Callable[[RunStatistics], None]:
-    """Return what prints a line every `LINE_EVERY` seconds, for logs."""
-    printed = time.monotonic()
-
-    def advance(statistics: RunStatistics) -> None:
-        nonlocal printed
-        if time.monotonic() - printed > LINE_EVERY:
-            printed = time.monotonic()
-            console.print(f"{statistics.ended} of {statistics.planned}: {_counts(statistics)}")
-
-    return advance
+def _progress(total: int) -> Iterator[Callable[[RunStatistics], None]]:
+    with show_progress("Trajectories", total) as show:
+        yield lambda stats: show(stats.ended, stats.planned, _counts(stats))
 
 
 def _counts(statistics: RunStatistics) -> str:

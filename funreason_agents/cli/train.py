@@ -1,21 +1,25 @@
-"""`funreason train sft`: checks, training with progress, and a summary."""
+"""`funreason train`: settings, training with progress, and a summary."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from pydantic import BaseModel
 from rich.markup import escape
 from rich.table import Table
 
 from funreason_agents.cli.console import console
+from funreason_agents.cli.progress import say_now_and_then
 from funreason_agents.cli.run import read_options
+from funreason_agents.environments.base import Environment
 from funreason_agents.errors import ConfigurationError
 from funreason_agents.extras import require_extra
 from funreason_agents.training.config import FineTuneConfig
+from funreason_agents.training.reinforce_config import ReinforceConfig
 
+Settings = TypeVar("Settings", bound=BaseModel)
 EXTRA = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "matplotlib")
 SEGMENTS = ("reasoning", "result", "all")
 LINE_EVERY = 10.0
@@ -41,22 +45,56 @@ def run_fine_tuning(
         MissingExtraError: the training libraries are not installed.
         TrainingError: as `training.fine_tune`.
     """
-    unknown = sorted(set(settings) - set(FineTuneConfig.model_fields))
-    if unknown:
-        known = ", ".join(sorted(FineTuneConfig.model_fields))
-        msg = f"unknown setting {unknown[0]!r}; there are {known}"
-        raise ConfigurationError(msg)
-    config = read_options(FineTuneConfig, settings)
+    config = _read_settings(FineTuneConfig, settings)
     if dry_run:
         _print_plan(data, heldout, config)
         return 0
     require_extra("train", *EXTRA)
     from funreason_agents.training.sft import fine_tune  # noqa: PLC0415  # needs the extra
 
-    result = fine_tune(data, config, heldout=heldout, on_progress=_print_now_and_then())
+    result = fine_tune(data, config, heldout=heldout, on_progress=_print_steps())
     _summarise(result.metrics)
     console.print(f"Weights: {escape(str(result.weights))}")
     return 0
+
+
+def run_reinforcement(
+    data: Path, settings: dict[str, Any], *, environment: Environment | None = None
+) -> int:
+    """Tune a model by trial and reward, and print what came of it.
+
+    Args:
+        data: File of rows or of records, or directory of a run.
+        settings: Fields of `ReinforceConfig`.
+        environment: Where live episodes are played; None grades single messages.
+
+    Returns:
+        The exit status: 0.
+
+    Raises:
+        ConfigurationError: a setting is unknown or out of bounds.
+        MissingExtraError: the training libraries are not installed.
+        TrainingError: as `training.reinforce`.
+        EnvError: the environment broke.
+    """
+    config = _read_settings(ReinforceConfig, settings)
+    require_extra("train", *EXTRA)
+    from funreason_agents.training.rl import reinforce  # noqa: PLC0415  # needs the extra
+
+    result = reinforce(data, config, environment=environment, on_progress=_print_round)
+    _summarise_rewards(result.metrics)
+    if result.note:
+        console.print(f"[yellow]{escape(result.note)}[/]")
+    console.print(f"Weights: {escape(str(result.weights))}")
+    return 0
+
+
+def _read_settings(form: type[Settings], settings: dict[str, Any]) -> Settings:
+    unknown = sorted(set(settings) - set(form.model_fields))
+    if unknown:
+        msg = f"unknown setting {unknown[0]!r}; there are {', '.join(sorted(form.model_fields))}"
+        raise ConfigurationError(msg)
+    return read_options(form, settings)
 
 
 def _print_plan(data: Path, heldout: Path | None, config: FineTuneConfig) -> None:
@@ -80,27 +118,29 @@ def _tell_kinds(rows: list[dict[str, Any]]) -> str:
     return f": {reasoned} with reasoning, {calling} with calls"
 
 
-def _print_now_and_then() -> Callable[[dict[str, Any]], None]:
-    printed = 0.0
+def _print_steps() -> Callable[[dict[str, Any]], None]:
+    say = say_now_and_then(LINE_EVERY)
+    labels = {
+        "loss": "loss", "reasoning_loss": "reasoning", "result_loss": "result", "alpha": "alpha"
+    }  # fmt: skip
 
     def tell(logged: dict[str, Any]) -> None:
-        nonlocal printed
-        if time.monotonic() - printed < LINE_EVERY and logged["step"] < logged["max_steps"]:
-            return
-        printed = time.monotonic()
-        parts = [
-            f"{label} {logged[name]:.4f}"
-            for name, label in (
-                ("loss", "loss"),
-                ("reasoning_loss", "reasoning"),
-                ("result_loss", "result"),
-                ("alpha", "alpha"),
-            )
-            if name in logged
-        ]
-        console.print(f"step {logged['step']} of {logged['max_steps']}: {', '.join(parts)}")
+        parts = [f"{label} {logged[name]:.4f}" for name, label in labels.items() if name in logged]
+        say(f"step {logged['step']} of {logged['max_steps']}: {', '.join(parts)}")
 
     return tell
+
+
+def _print_round(logged: dict[str, Any]) -> None:
+    """Print a line for each step: one of them takes long."""
+    parts = [
+        f"reward {logged['reward']:.3f}",
+        f"groups with signal {logged['groups_with_signal']:.0%}",
+        f"loss {logged['loss']:.4f}",
+    ]
+    if logged.get("egpo/entropy") is not None:
+        parts.append(f"reasoning entropy {logged['egpo/entropy']:.3f}")
+    console.print(f"step {logged['step']} of {logged['max_steps']}: {', '.join(parts)}")
 
 
 def _summarise(metrics: dict[str, Any]) -> None:
@@ -124,3 +164,13 @@ def _summarise(metrics: dict[str, Any]) -> None:
             when, *("-" if losses[name] is None else f"{losses[name]:.4f}" for name in SEGMENTS)
         )
     console.print(table)
+
+
+def _summarise_rewards(metrics: dict[str, Any]) -> None:
+    if metrics["too_long"]:
+        console.print(f"{metrics['too_long']} items were left out: their prompts are too long.")
+    console.print(
+        f"\n[bold]Reward {metrics['reward_first']:.3f} at first, {metrics['reward_last']:.3f} at "
+        f"last[/] over {metrics['steps']} steps; rewards differed in "
+        f"{metrics['groups_with_signal']:.0%} of the groups."
+    )

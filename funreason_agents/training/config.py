@@ -19,15 +19,31 @@ Precision = Literal["auto", "float32", "mixed", "bfloat16"]
 the accelerator can do it, else `float32`."""
 
 
-class FineTuneConfig(Frozen):
+class CommonSettings(Frozen):
+    """What every training is told, whatever it learns from."""
+
+    model: str = Field(description="Directory or hub name of the model to tune.")
+    output_dir: Path = Field(description="Where checkpoints, weights and the run record go.")
+    lora_rank: int | None = Field(None, ge=1, description="None tunes all weights.")
+    dtype: Precision = Field("auto", description="auto, float32, mixed or bfloat16.")
+    gradient_checkpointing: bool = Field(
+        False, description="Less memory for activations, about a third more time."
+    )
+    max_grad_norm: float = Field(1.0, ge=0, description="Clipping; 0 clips nothing.")
+    keep_checkpoints: int = Field(2, ge=1, description="Newest checkpoints that are kept.")
+    seed: int = Field(0, ge=0, description="Same seed, same weights (on one CPU, to the bit).")
+    template: str = Field(
+        "auto", description="Chat template: auto takes the model's own if it is fit, or a file."
+    )
+
+
+class FineTuneConfig(CommonSettings):
     """Settings of one supervised run. Defaults: BalanceSFT (arXiv 2505.20192) where it gives any.
 
     Raises:
         pydantic.ValidationError: a setting is unknown, out of bounds, or without effect here.
     """
 
-    model: str = Field(description="Directory or hub name of the model to tune.")
-    output_dir: Path = Field(description="Where checkpoints, weights and the run record go.")
     loss: Loss = Field("ssb", description="standard, srml or ssb.")
     alpha: float = Field(0.7, gt=0, lt=1, description="Weight of reasoning; under ssb the first.")
     beta: float | None = Field(
@@ -43,7 +59,6 @@ class FineTuneConfig(Frozen):
         "cosine", description="How the learning rate goes on after that."
     )
     weight_decay: float = Field(0.0, ge=0, description="Of the model; alpha never decays.")
-    max_grad_norm: float = Field(1.0, ge=0, description="Clipping; 0 clips nothing.")
     batch_size: int = Field(4, ge=1, description="Rows in a forward pass, per device.")
     gradient_accumulation: int = Field(
         4, ge=1, description="Forward passes per optimizer step; the loss is that of all of them."
@@ -58,20 +73,10 @@ class FineTuneConfig(Frozen):
         "refuse", description="What happens to rows that are also held out."
     )
     packing: bool = Field(False, description="Put several rows into one sequence.")
-    lora_rank: int | None = Field(None, ge=1, description="None tunes all weights.")
     lora_alpha: int | None = Field(None, ge=1, description="LoRA scale; None means 2 * rank.")
-    dtype: Precision = Field("auto", description="auto, float32, mixed or bfloat16.")
-    gradient_checkpointing: bool = Field(
-        False, description="Less memory for activations, about a third more time."
-    )
     compile: bool = Field(False, description="Compile the model with torch.compile.")
-    seed: int = Field(0, ge=0, description="Same seed, same weights (on one CPU, to the bit).")
     save_steps: int = Field(100, ge=1, description="Optimizer steps between checkpoints.")
-    keep_checkpoints: int = Field(2, ge=1, description="Newest checkpoints that are kept.")
     log_steps: int = Field(1, ge=1, description="Optimizer steps between points of the curves.")
-    template: str = Field(
-        "auto", description="Chat template: auto takes the model's own if it is fit, or a file."
-    )
 
     @field_validator("beta")
     @classmethod

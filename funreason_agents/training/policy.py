@@ -11,12 +11,12 @@ from typing import Any
 
 import torch
 from accelerate import PartialState
-from peft import LoraConfig
 from transformers import PreTrainedTokenizerBase, PrinterCallback, TrainerCallback
 from trl.trainer.grpo_config import GRPOConfig
 
 from funreason_agents.errors import FunReasonError, TrainingError
 from funreason_agents.training.egpo import EGPOTrainer
+from funreason_agents.training.machine import find_precision, make_lora
 from funreason_agents.training.reinforce_config import ReinforceConfig
 from funreason_agents.training.rollouts import Assignment
 
@@ -29,12 +29,6 @@ def make_policy_trainer(
     Raises:
         TrainingError: the model cannot be loaded, or the settings do not fit the machine.
     """
-    lora = None
-    if config.lora_rank is not None:
-        lora = LoraConfig(
-            r=config.lora_rank, lora_alpha=2 * config.lora_rank, target_modules="all-linear",
-            task_type="CAUSAL_LM",
-        )  # fmt: skip
     with warnings.catch_warnings():
         # TRL calls tools and environments experimental; its version is pinned for that reason.
         warnings.filterwarnings("ignore", message=r"(?s).*experimental", category=UserWarning)
@@ -44,7 +38,7 @@ def make_policy_trainer(
             args=_to_arguments(config),
             train_dataset=assignment.prompts,
             processing_class=tokenizer,
-            peft_config=lora,
+            peft_config=make_lora(config),
             environment_factory=assignment.worlds,
             callbacks=[_Guard()],
             lam=config.lam if config.algorithm == "egpo" else 0.0,
@@ -97,14 +91,6 @@ def _to_arguments(config: ReinforceConfig) -> GRPOConfig:
         disable_tqdm=True,
         dataloader_pin_memory=on_gpu,
     )
-
-
-def find_precision(config: ReinforceConfig) -> str:
-    """Return what `dtype="auto"` means on this machine."""
-    if config.dtype != "auto":
-        return config.dtype
-    able = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-    return "mixed" if able else "float32"
 
 
 def should_use_vllm(config: ReinforceConfig) -> bool:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from funreason_agents.schemas.base import Frozen
-from funreason_agents.training.config import Precision
+from funreason_agents.training.config import CommonSettings
 
 
-class ReinforceConfig(Frozen):
+class ReinforceConfig(CommonSettings):
     """Settings of `reinforce`. The defaults are the EGPO paper's (section 4), save for the sizes.
 
     One optimizer step learns from `prompts_per_step * num_generations` rollouts. They are split
@@ -21,8 +19,6 @@ class ReinforceConfig(Frozen):
         pydantic.ValidationError: a setting is unknown, out of bounds, or does not fit another.
     """
 
-    model: str = Field(description="Directory or hub name of the model to tune.")
-    output_dir: Path = Field(description="Where checkpoints, weights and the run record go.")
     algorithm: Literal["egpo", "grpo"] = Field("egpo", description="How advantages are made.")
     lam: float = Field(0.4, ge=0, description="EGPO: weight of the entropy of the reasoning.")
     alpha: float = Field(2.0, gt=0, description="EGPO: the bonus is at most |advantage| / alpha.")
@@ -56,20 +52,11 @@ class ReinforceConfig(Frozen):
     require_reasoning: bool = Field(
         True, description="An answer without a think block breaks the template."
     )
-    lora_rank: int | None = Field(None, ge=1, description="None tunes all weights.")
     use_vllm: bool | Literal["auto"] = Field(
         "auto", description="Sample with vLLM in the same process; auto: if there is a GPU and it."
     )
     vllm_gpu_memory: float = Field(0.3, gt=0, lt=1, description="Share of the GPU for vLLM.")
-    dtype: Precision = Field("auto", description="auto, float32, mixed or bfloat16.")
-    gradient_checkpointing: bool = Field(False, description="Less memory for more time.")
-    max_grad_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
     save_steps: int = Field(50, ge=1, description="Steps between checkpoints.")
-    keep_checkpoints: int = Field(2, ge=1, description="Newest checkpoints that are kept.")
-    seed: int = Field(0, ge=0, description="Same seed, same weights (on one CPU, to the bit).")
-    template: str = Field(
-        "auto", description="Chat template: auto takes the model's own if it is fit, or a file."
-    )
 
     @property
     def generation_steps(self) -> int:

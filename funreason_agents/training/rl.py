@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,9 @@ from funreason_agents.schemas.record import TrainingRecord
 from funreason_agents.training.config import WEIGHTS
 from funreason_agents.training.egpo import EGPOTrainer
 from funreason_agents.training.episodes import make_episodes
+from funreason_agents.training.machine import find_precision
 from funreason_agents.training.policy import (
     explain_trouble,
-    find_precision,
     make_policy_trainer,
     should_use_vllm,
 )
@@ -32,6 +31,7 @@ from funreason_agents.training.rows import read_rows
 from funreason_agents.training.run_folder import (
     Progress,
     Reporter,
+    TrainingResult,
     find_last_checkpoint,
     open_run,
     save_weights,
@@ -57,17 +57,8 @@ NO_SIGNAL = (
 Items = str | Path | Sequence[Mapping[str, Any]] | Sequence[TrainingRecord]
 
 
-@dataclass(frozen=True)
-class ReinforceResult:
-    """What a run gave."""
-
-    weights: Path
-    """Directory of the whole tuned model with its tokenizer and chat template; a LoRA run's
-    adapter is merged into it, and lies beside it in `adapter`."""
-    metrics: dict[str, Any]
-    """As in run.json. `groups_with_signal` is the share of groups whose rewards differed."""
-    curves: dict[str, list[tuple[int, float]]]
-    """(optimizer step, value) by name."""
+class ReinforceResult(TrainingResult):
+    """What a run gave; its metrics hold `groups_with_signal`, the share whose rewards differed."""
 
     @property
     def note(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,7 @@ from transformers import (
 )
 
 from funreason_agents.errors import TrainingError
-from funreason_agents.training.config import ADAPTER, WEIGHTS, FineTuneConfig
-from funreason_agents.training.reinforce_config import ReinforceConfig
+from funreason_agents.training.config import ADAPTER, WEIGHTS, CommonSettings
 from funreason_agents.training.run_record import read_run_record, require_same_run
 
 _STATE = "trainer_state.json"
@@ -30,9 +30,20 @@ Progress = Callable[[dict[str, Any]], None]
 """Told of each logged step: `step`, `max_steps` and the logged values."""
 
 
-def open_run(
-    config: FineTuneConfig | ReinforceConfig, data_hash: str
-) -> tuple[dict[str, Any] | None, bool]:
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a run gave."""
+
+    weights: Path
+    """Directory of the whole tuned model with its tokenizer and chat template; a LoRA run's
+    adapter is merged into it, and lies beside it in `adapter`."""
+    metrics: dict[str, Any]
+    """As in run.json: what was checked and left out, results, speed, memory."""
+    curves: dict[str, list[tuple[int, float]]]
+    """(optimizer step, value) by name."""
+
+
+def open_run(config: CommonSettings, data_hash: str) -> tuple[dict[str, Any] | None, bool]:
     """Return what is recorded of this run so far, and whether it is done.
 
     Raises:
@@ -79,7 +90,7 @@ def _is_json(file: Path) -> bool:
 
 def save_weights(
     trainer: Trainer,
-    config: FineTuneConfig | ReinforceConfig,
+    config: CommonSettings,
     tokenizer: PreTrainedTokenizerBase,
 ) -> Path:
     """Save the whole model, and return where it is.

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from peft import LoraConfig
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -27,10 +26,12 @@ from funreason_agents.training.checks import CheckedRows, prepare_rows
 from funreason_agents.training.config import WEIGHTS, FineTuneConfig
 from funreason_agents.training.heldout import measure_heldout
 from funreason_agents.training.losses import Balance
+from funreason_agents.training.machine import find_precision, make_lora
 from funreason_agents.training.rows import Row, read_rows
 from funreason_agents.training.run_folder import (
     Progress,
     Reporter,
+    TrainingResult,
     find_last_checkpoint,
     open_run,
     save_weights,
@@ -54,17 +55,8 @@ CURVE_NAMES = (
 Rows = str | Path | Sequence[Mapping[str, Any]]
 
 
-@dataclass(frozen=True)
-class FineTuneResult:
-    """What a run gave."""
-
-    weights: Path
-    """Directory of the whole tuned model with its tokenizer and chat template; a LoRA run's
-    adapter is merged into it, and lies beside it in `adapter`."""
-    metrics: dict[str, Any]
-    """As in run.json: `checks`, `heldout` before and after, `train_loss`, speed, memory."""
-    curves: dict[str, list[tuple[int, float]]]
-    """(optimizer step, value) by name."""
+class FineTuneResult(TrainingResult):
+    """What a run gave; its metrics hold `checks`, `heldout` before and after, and `train_loss`."""
 
 
 @dataclass(frozen=True)
@@ -209,7 +201,7 @@ def make_trainer(
         "args": _to_arguments(config, precision),
         "train_dataset": Dataset.from_list([vars(row) for row in rows]),
         "processing_class": tokenizer,
-        "peft_config": _to_lora(config),
+        "peft_config": make_lora(config, config.lora_alpha),
     }
     if config.loss == "standard":
         trainer = GuardedTrainer(**options)
@@ -254,25 +246,6 @@ def _to_arguments(config: FineTuneConfig, precision: str) -> SFTConfig:
         # Said plainly, or several processes on a machine without accelerator train apart.
         use_cpu=not torch.accelerator.is_available(),
     )
-
-
-def _to_lora(config: FineTuneConfig) -> LoraConfig | None:
-    if config.lora_rank is None:
-        return None
-    return LoraConfig(
-        r=config.lora_rank,
-        lora_alpha=config.lora_alpha or 2 * config.lora_rank,
-        target_modules="all-linear",
-        task_type="CAUSAL_LM",
-    )
-
-
-def find_precision(config: FineTuneConfig) -> str:
-    """Return what `dtype="auto"` means on this machine."""
-    if config.dtype != "auto":
-        return config.dtype
-    able = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-    return "mixed" if able else "float32"
 
 
 def _count_tokens(history: Iterable[Mapping[str, Any]]) -> int:

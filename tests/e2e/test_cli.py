@@ -10,25 +10,9 @@ from pathlib import Path
 import pytest
 
 from funreason_agents import SynthesisContext, load_environment, synthesize
-from funreason_agents.cli import main
 
 ROOT = Path(__file__).parents[2]
 KIOSK = ROOT / "tests" / "unit" / "runs" / "kiosk.py"
-
-
-@pytest.fixture
-def funreason(monkeypatch, capsys):
-    """Run a command line in this process; return its exit status and all that it printed."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["funreason", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        assert "Traceback" not in said.out + said.err
-        return ended.value.code or 0, said.out + said.err
-
-    return run
 
 
 @pytest.fixture(scope="module")

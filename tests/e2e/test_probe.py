@@ -1,33 +1,16 @@
 """From a student's failures to the next run, on the command line."""
 
 import json
-import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from funreason_agents import read_records
-from funreason_agents.cli import main
 from funreason_agents.curriculum import read_profile
 
 KIOSK = Path(__file__).parents[1] / "unit" / "runs" / "kiosk.py"
 KINDS = ["--hard-turns", "irrelevance=0.4"]
-
-
-@pytest.fixture
-def funreason(monkeypatch, capsys):
-    """Run a command line in this process; return its exit status and all that it printed."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["funreason", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        assert "Traceback" not in said.out + said.err
-        return ended.value.code or 0, said.out + said.err
-
-    return run
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import statistics
 import pytest
 import tiny
 import torch
-from conftest import make_row
+from book_rows import make_row
 from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 

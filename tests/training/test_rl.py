@@ -3,7 +3,7 @@ import json
 import pytest
 import tiny
 import torch
-from conftest import make_row
+from book_rows import make_row
 from safetensors.torch import load_file
 
 from funreason_agents.errors import TrainingError

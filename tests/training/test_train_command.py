@@ -1,0 +1,63 @@
+import json
+
+import pytest
+import tiny
+from book_rows import make_row, make_rows
+
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:transformers")
+
+
+def write(rows, folder):
+    file = folder / "rows.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return file
+
+
+def test_sft_prints_what_came_of_it_and_is_not_run_twice(funreason, tiny_model, tmp_path):
+    rows, out = write(make_rows(12), tmp_path), tmp_path / "out"
+    line = ("train", "sft", rows, "--model", tiny_model, "--out", out, "--max-steps", 3)
+    status, said = funreason(*line)
+    assert status == 0, said
+    assert "12 of 12 rows trained on" in said
+    assert "3 steps" in said
+    assert f"Weights: {out / 'weights'}" in said
+    made = (out / "weights" / "model.safetensors").stat().st_mtime_ns
+    assert funreason(*line)[0] == 0
+    assert (out / "weights" / "model.safetensors").stat().st_mtime_ns == made
+
+
+def test_rl_prints_rewards_and_the_share_of_groups_with_signal(
+    funreason, tiny_model, tokenizer, tmp_path
+):
+    rows = [make_row(0), make_row(4)]
+    taught = tiny.teach(tiny_model, tokenizer, rows, tmp_path / "taught")
+    sizes = ("save_steps=1", "prompts_per_step=2", "num_generations=4", "batch_size=4",
+             "max_completion_length=100", "temperature=1.0")  # fmt: skip
+    status, said = funreason(
+        "train", "rl", write(rows, tmp_path), "--model", taught, "--out", tmp_path / "out",
+        "--steps", 2, *(word for each in sizes for word in ("--set", each)),
+    )  # fmt: skip
+    assert status == 0, said
+    assert "step 1 of 2: reward" in said
+    assert "step 2 of 2: reward" in said
+    assert "rewards differed in" in said
+    assert f"Weights: {tmp_path / 'out' / 'weights'}" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("sft", "--set", "batch=1"), "unknown setting 'batch'"),
+        (("sft", "--loss", "focal"), "'standard', 'srml' or 'ssb'"),
+        (("rl", "--set", "batch=1"), "unknown setting 'batch'"),
+        (("rl", "--algorithm", "ppo"), "'egpo' or 'grpo'"),
+        (("rl", "--set", "batch_size=3"), "must divide"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_a_mistake_in_the_line(funreason, tmp_path, words, told):
+    kind, *rest = words
+    rows = write([make_row(0)], tmp_path)
+    status, said = funreason("train", kind, rows, "--model", "m", "--out", tmp_path / "o", *rest)
+    assert status == 2
+    assert told in said
+    assert not (tmp_path / "o").exists()
