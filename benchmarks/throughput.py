@@ -1,6 +1,7 @@
 """Model calls per second and CPU time per call: the pipeline beside a bare `ChatOpenAI` loop.
 
     python benchmarks/throughput.py [--seconds 30] [--in-flight 1 16 64 128] [--delays 1 0.1]
+    python benchmarks/throughput.py --in-flight 64 --delays 1 --rounds 5
 
 Both send the same requests to the same server (`offline_server.py`), which answers after a given
 delay: a first run of the pipeline is recorded, and threads of the loop send its requests over and
@@ -8,7 +9,9 @@ over. The pipeline is `synthesize` with the bookstore in process and its SQLite 
 
 Each run has processes of its own and is ended after some seconds; the first fifth is not
 counted. Calls are counted by the server, a rate is the slope of the count over time. CPU time is
-user and system time of the client's processes. A superstep is one round of nodes in any of the
+user and system time of the client's processes. With several rounds both take turns, and the
+ratios are the medians of the rounds' own: a machine that others use too is not equally fast for
+long. A superstep is one round of nodes in any of the
 graphs, saved or not; entering a graph is none.
 """
 
@@ -30,7 +33,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
-from statistics import linear_regression
+from statistics import linear_regression, median
 from typing import Any
 from urllib.request import urlopen
 
@@ -190,21 +193,33 @@ def summarise(answers: Sequence[float], results: Sequence[dict[str, Any]]) -> di
 
 
 def compare(
-    server: str, delay: float, in_flight: int, *, seconds: float, processes: int
+    server: str, delay: float, in_flight: int, *, rounds: int, seconds: float, processes: int
 ) -> dict[str, Any]:
-    """Measure the loop and the pipeline one after the other."""
-    options = {"seconds": seconds, "processes": processes}
-    bare = measure(run_loop, server, delay, in_flight, **options)  # type: ignore[arg-type]
-    pipeline = measure(run_pipeline, server, delay, in_flight, **options)  # type: ignore[arg-type]
-    return {
+    """Measure the loop and the pipeline in turn."""
+    options: dict[str, Any] = {"seconds": seconds, "processes": processes}
+    pairs = []
+    for _ in range(rounds):
+        bare = measure(run_loop, server, delay, in_flight, **options)
+        pairs.append((bare, measure(run_pipeline, server, delay, in_flight, **options)))
+    rates = [ours["calls_per_s"] / bare["calls_per_s"] for bare, ours in pairs]
+    costs = [ours["cpu_ms"] / bare["cpu_ms"] for bare, ours in pairs]
+    row = {
         "delay_s": delay,
         "in_flight": in_flight,
         "processes": processes,
-        "bare": {name: round(value, 3) for name, value in bare.items()},
-        "pipeline": {name: round(value, 3) for name, value in pipeline.items()},
-        "rate_ratio": round(pipeline["calls_per_s"] / bare["calls_per_s"], 3),
-        "cpu_ratio": round(pipeline["cpu_ms"] / bare["cpu_ms"], 2),
+        "bare": _middle([bare for bare, _ in pairs]),
+        "pipeline": _middle([ours for _, ours in pairs]),
+        "rate_ratio": round(median(rates), 3),
+        "cpu_ratio": round(median(costs), 2),
     }
+    if rounds > 1:
+        row["rate_ratios"] = [round(each, 3) for each in rates]
+        row["cpu_ratios"] = [round(each, 2) for each in costs]
+    return row
+
+
+def _middle(runs: Sequence[dict[str, float]]) -> dict[str, float]:
+    return {name: round(median(run[name] for run in runs), 3) for name in runs[0]}
 
 
 COLUMNS = (
@@ -233,6 +248,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30.0, help="length of each run")
     parser.add_argument("--in-flight", type=int, nargs="+", default=[1, 16, 64, 128])
     parser.add_argument("--delays", type=float, nargs="+", default=[1.0, 0.1])
+    parser.add_argument("--rounds", type=int, default=1, help="times that both are run in turn")
     parser.add_argument("--processes", type=int, default=1, help="clients that share the load")
     parser.add_argument(
         "--out", type=Path, default=Path(__file__).with_name("results") / "throughput.json"
@@ -247,7 +263,12 @@ def main() -> None:
         print(COLUMNS)
         for delay, in_flight in itertools.product(options.delays, options.in_flight):
             row = compare(
-                server, delay, in_flight, seconds=options.seconds, processes=options.processes
+                server,
+                delay,
+                in_flight,
+                rounds=options.rounds,
+                seconds=options.seconds,
+                processes=options.processes,
             )
             print(format_row(row), flush=True)
             rows.append(row)

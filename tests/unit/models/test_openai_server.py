@@ -4,9 +4,11 @@ import importlib.util
 from pathlib import Path
 
 import pytest
+from langchain_core.messages import convert_to_messages
 
 from funreason_agents import SynthesisContext, load_environment, synthesize
 from funreason_agents.models.client import Retries
+from funreason_agents.models.openai_compatible import OpenAICompatibleModel
 
 TESTS = Path(__file__).parents[2]
 KEY = "sk-canary-5b1c"
@@ -83,3 +85,22 @@ def test_server_is_asked_to_enforce_the_schema_of_an_object(server, tmp_path):
     acting = [body for _, body in server.requests if "tools" in body]
     assert acting
     assert not any("response_format" in body for body in acting)
+
+
+def test_a_request_holds_all_that_the_user_adds_to_it(server, tmp_path):
+    run_with(server, tmp_path, number=1)
+    plain = next(body for _, body in server.requests if "tools" in body)
+    model = OpenAICompatibleModel(
+        model="small",
+        base_url=server.base_url,
+        extra_body={"top_k": 3},
+        temperature=0.5,
+        default_headers={"x-gateway": "north"},
+    )
+    told = model.bind(tools=plain["tools"], stop=["END"], extra_headers={"x-team": "blue"})
+    answer = told.invoke(convert_to_messages(plain["messages"]))
+    headers, body = server.requests[-1]
+    assert (headers["x-gateway"], headers["x-team"]) == ("north", "blue")
+    assert body == {**plain, "top_k": 3, "temperature": 0.5, "stop": ["END"]}
+    assert answer.response_metadata["model_name"] == "small"
+    assert answer.usage_metadata["total_tokens"] == 2

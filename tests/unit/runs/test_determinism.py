@@ -1,12 +1,14 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
-from run_tools import make_run, read_lines
+from run_tools import make_kiosk, make_run, read_lines
 
 from funreason_agents import SynthesisContext
+from funreason_agents.models.offline import OfflineChatModel
 
 HERE = Path(__file__).parent
 IN_ANOTHER_PROCESS = """
@@ -27,6 +29,31 @@ def test_records_do_not_depend_on_concurrency(alone, tmp_path):
     make_run(tmp_path, 8, max_concurrency=8)
     assert len(read_lines(alone / "records.jsonl")) >= 5
     assert (tmp_path / "records.jsonl").read_bytes() == (alone / "records.jsonl").read_bytes()
+
+
+class Unhurried(OfflineChatModel):
+    """Lets all other trajectories have their turn meanwhile."""
+
+    def _generate(self, *args, **kwargs):
+        time.sleep(0.02)
+        return super()._generate(*args, **kwargs)
+
+
+def test_sessions_of_all_trajectories_in_flight_are_kept(tmp_path, monkeypatch):
+    """Else each would be opened anew, and all its calls executed again, at every step."""
+    monkeypatch.setattr("funreason_agents.synthesis.IDLE", 1)
+    opened = []
+
+    def run(number, max_concurrency):
+        environment = make_kiosk()
+        usual, opened[:] = environment.open_backend, []
+        environment.open_backend = lambda seed: (opened.append(seed), usual(seed))[1]
+        out = tmp_path / str(max_concurrency)
+        options = {"model": Unhurried(), "environment": environment}
+        make_run(out, number, max_concurrency=max_concurrency, **options)
+        return len(opened)
+
+    assert run(12, 12) <= run(12, 1)
 
 
 def test_what_differs_between_equal_runs_is_in_provenance_keyed_by_record(alone, tmp_path):
