@@ -33,6 +33,16 @@ _MARKUP = re.compile(r"<\|\w+\|>|</?(?:think|tool_response|tool_result|tools)>|^
 _PROMISE = re.compile(
     r"\b(?:i'?ll|i will|i am going to|i'm going to|let me|calling|i need to|i should) ", re.I
 )
+_AT_ONCE = re.compile(
+    r"\b(?:(?:one|just\s+an?|an?)\s+(?:moment|second|minute)|(?:please\s+)?wait\b|hold\s+on|bear\s+with\s+me"
+    r"|(?:i'm|i\s+am)\s+(?:now\s+)?(?:looking(?!\s+forward)|checking|searching|fetching|getting|finding|retrieving"
+    r"|pulling|processing|working\s+on)"
+    r"|(?:i'll|i\s+will|let\s+me|i'm\s+going\s+to|i\s+am\s+going\s+to)\s+(?:now\s+|just\s+|quickly\s+)?"
+    r"(?:look|check|search|fetch|get|find|retrieve|pull|see))\b",
+    re.I,
+)
+_LATER = re.compile(r"\b(?:if|once|when|whenever|after|until|unless|as\s+soon\s+as|then)\b", re.I)
+"""What makes a promise one for later, which no call has to keep now."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +94,15 @@ def _check_response(step: Step) -> str | None:
         return "no_words"
     named = [name for name in step.tools if re.search(rf"\b{re.escape(name)}\b", response.text)]
     code = [name for name in named if "_" in name or "." in name or f"`{name}`" in response.text]
-    return "announced_call" if code and _PROMISE.search(response.text) else None
+    if (code and _PROMISE.search(response.text)) or (step.tools and _promises_now(response.text)):
+        return "announced_call"
+    return None
+
+
+def _promises_now(text: str) -> bool:
+    """Return whether an answer ends by saying that it will act at once, and asks for nothing."""
+    last = re.split(r"(?<=[.!?])\s+|\n+", text.strip())[-1]
+    return "?" not in text and _AT_ONCE.search(last) is not None and not _LATER.search(last)
 
 
 def _check_query_and_tool(step: Step) -> str | None:
