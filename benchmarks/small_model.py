@@ -9,8 +9,8 @@ environment seeds. Each loss takes one pass over the same rows. Then every model
 held-out items, greedily.
 
 Killed and started again, it goes on where it stopped: with the rows that are there, at the last
-checkpoint, with the next answers. `--losses` names the losses to do now, so that several processes
-may share the work; each prints the table of what is done.
+checkpoint, with the next answers. Once the rows are there, several processes may share the work:
+`--losses` names those to do now, and each prints the table of what is done.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def make_rows(
     tokenizer: PreTrainedTokenizerBase, folder: Path, wanted: int, seed: int
 ) -> list[Row]:
     """Return rows that fit, as many of each environment; synthesize them unless they are there."""
-    file = folder / "rows.jsonl"
+    file = folder / "rows.jsonl"  # another limit of tokens wants another folder
     if not file.exists():
         rows: list[Row] = []
         for name in ENVIRONMENTS:
@@ -169,24 +169,22 @@ def main() -> None:
     tokenizer = prepare_tokenizer(options.model)
     make_rows(tokenizer, options.work / "train", options.rows, seed=11)
     heldout = make_rows(tokenizer, options.work / "heldout", options.heldout, seed=12)
-    done = options.work / "results.json"
     for loss in options.losses:
         tuned = tune(loss, options)
-        before = {
-            "heldout": tuned.metrics["heldout"]["before"],
-            "answers": judge(options.model, "before", options, heldout),
-        }
-        after = {
-            "heldout": tuned.metrics["heldout"]["after"],
-            "answers": judge(tuned.weights, loss, options, heldout),
+        before = judge(options.model, "before", options, heldout)
+        result = {
+            "before": {"heldout": tuned.metrics["heldout"]["before"], "answers": before},
+            "after": {
+                "heldout": tuned.metrics["heldout"]["after"],
+                "answers": judge(tuned.weights, loss, options, heldout),
+            },
             "metrics": tuned.metrics,
         }
-        found = json.loads(done.read_text(encoding="utf-8")) if done.exists() else {}
-        found |= {"before": before, loss: after}
-        results = {name: found[name] for name in ("before", *LOSSES) if name in found}
-        write_text(done, json.dumps(results, indent=2) + "\n")
-        print_table(results)
-    write_text(options.out, done.read_text(encoding="utf-8"))
+        write_text(options.work / f"{loss}.json", json.dumps(result, indent=2) + "\n")
+    found = {loss: options.work / f"{loss}.json" for loss in LOSSES}
+    results = {loss: json.loads(f.read_text("utf-8")) for loss, f in found.items() if f.exists()}
+    print_table(results)
+    write_text(options.out, json.dumps(results, indent=2) + "\n")
 
 
 def tune(loss: str, options: argparse.Namespace) -> FineTuneResult:
@@ -215,7 +213,8 @@ def tune(loss: str, options: argparse.Namespace) -> FineTuneResult:
 def print_table(results: Row) -> None:
     """Print a line for each model."""
     print(f"{'':10}{'reasoning':>11}{'result':>9}{'parse':>8}{'match':>8}   (loss; share of calls)")
-    for name, each in results.items():
+    lines = {"before": next(iter(results.values()))["before"]}
+    for name, each in (lines | {loss: result["after"] for loss, result in results.items()}).items():
         loss, answers = each["heldout"], each["answers"]
         print(
             f"{name:10}{loss['reasoning']:>11.3f}{loss['result']:>9.3f}"

@@ -1,7 +1,7 @@
 """What ours costs beside TRL's own: SSB beside its SFT, EGPO beside its GRPO.
 
     python benchmarks/training.py sft --model DIR --data ROWS [--rounds 12] [--steps 4] [--out FILE]
-    python benchmarks/training.py rl --model DIR --data ROWS [--rounds 12] [--steps 1] [--out FILE]
+    python benchmarks/training.py rl --model DIR --data ROWS --steps 1 [--rounds 12] [--out FILE]
 
 Two trainers with the same model, rows and settings take turns in one process: a few optimizer
 steps of one, then the same rows with the other, in changing order. The ratio is the median over
@@ -72,12 +72,11 @@ def build_sft(kind: str, options: argparse.Namespace, folder: Path) -> Any:
     ours = make_trainer(config, tokenizer, checked.rows, checked.marks)
     if kind == "ssb":
         return ours
-    return SFTTrainer(
-        model=AutoModelForCausalLM.from_pretrained(config.model, dtype=ours.model.dtype),
-        args=ours.args,
-        train_dataset=ours.train_dataset,
-        processing_class=tokenizer,
-    )
+    dtype, shared = ours.model.dtype, {"args": ours.args, "train_dataset": ours.train_dataset}
+    del ours  # or its model counts towards the memory of theirs
+    gc.collect()
+    model = AutoModelForCausalLM.from_pretrained(config.model, dtype=dtype)
+    return SFTTrainer(model=model, processing_class=tokenizer, **shared)
 
 
 def build_policy(kind: str, options: argparse.Namespace, folder: Path) -> Any:
@@ -101,10 +100,13 @@ def build_policy(kind: str, options: argparse.Namespace, folder: Path) -> Any:
     ours.args.learning_rate = 0.0
     if kind == "egpo":
         return ours
+    args = ours.args
+    del ours
+    gc.collect()
     return GRPOTrainer(
         model=config.model,
         reward_funcs=[pay],
-        args=ours.args,
+        args=args,
         train_dataset=assignment.prompts,
         processing_class=tokenizer,
     )

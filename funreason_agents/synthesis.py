@@ -10,7 +10,7 @@ from typing import Any
 from funreason_agents import __version__
 from funreason_agents.config import SynthesisContext
 from funreason_agents.environments.base import Environment
-from funreason_agents.environments.sessions import IDLE, SessionPool
+from funreason_agents.environments.sessions import SessionPool, sessions_for
 from funreason_agents.errors import ConfigurationError
 from funreason_agents.graphs.environment_explorer import walkable_tools
 from funreason_agents.graphs.supervisor import create_supervisor
@@ -98,9 +98,8 @@ def synthesize(
         directory.begin(manifest)
         with directory.open_checkpointer() as checkpointer, ledger.kept_in(directory.ledger):
             _require_tools(tool_graph_of(environment), context)
-            # A trajectory comes back to a session of each branch, of each of its samples.
-            sessions = 2 * (1 + context.samples_per_round) * max_concurrency
-            pool = SessionPool(environment, max_idle=max(sessions, IDLE))
+            branches = max_concurrency * (1 + context.samples_per_round)  # the walk, and samples
+            pool = SessionPool(environment, max_idle=sessions_for(branches))
             job = Job(
                 graph=create_supervisor(
                     environment=environment, models=roles, sessions=pool, checkpointer=checkpointer

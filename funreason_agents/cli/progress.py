@@ -41,13 +41,13 @@ def show_progress(label: str, total: int | None = None) -> Iterator[Show]:
         yield lambda done, total, note="": bar.update(task, completed=done, total=total, note=note)
 
 
-def say_now_and_then(every: float = LINE_EVERY) -> Callable[[str], None]:
-    """Return what prints a line if none was printed in the last `every` seconds."""
+def say_now_and_then(every: float = LINE_EVERY) -> Callable[..., None]:
+    """Return what prints a line if it printed none in the last `every` seconds, or `now`."""
     printed = time.monotonic()
 
-    def say(line: str) -> None:
+    def say(line: str, *, now: bool = False) -> None:
         nonlocal printed
-        if time.monotonic() - printed > every:
+        if now or time.monotonic() - printed > every:
             printed = time.monotonic()
             console.print(line)
 

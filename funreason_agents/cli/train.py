@@ -6,13 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from rich.markup import escape
 from rich.table import Table
 
 from funreason_agents.cli.console import console
 from funreason_agents.cli.progress import say_now_and_then
-from funreason_agents.cli.run import read_options
 from funreason_agents.environments.base import Environment
 from funreason_agents.errors import ConfigurationError
 from funreason_agents.extras import require_extra
@@ -94,7 +93,13 @@ def _read_settings(form: type[Settings], settings: dict[str, Any]) -> Settings:
     if unknown:
         msg = f"unknown setting {unknown[0]!r}; there are {', '.join(sorted(form.model_fields))}"
         raise ConfigurationError(msg)
-    return read_options(form, settings)
+    try:
+        return form.model_validate(settings)
+    except ValidationError as exc:
+        # What concerns several settings stands under none of them.
+        told = (": ".join([*map(str, each["loc"]), each["msg"]]) for each in exc.errors())
+        msg = f"these settings cannot be used: {'; '.join(told)}"
+        raise ConfigurationError(msg) from exc
 
 
 def _print_plan(data: Path, heldout: Path | None, config: FineTuneConfig) -> None:
@@ -126,7 +131,8 @@ def _print_steps() -> Callable[[dict[str, Any]], None]:
 
     def tell(logged: dict[str, Any]) -> None:
         parts = [f"{label} {logged[name]:.4f}" for name, label in labels.items() if name in logged]
-        say(f"step {logged['step']} of {logged['max_steps']}: {', '.join(parts)}")
+        step, last = logged["step"], logged["max_steps"]
+        say(f"step {step} of {last}: {', '.join(parts)}", now=step in {1, last})
 
     return tell
 
@@ -151,9 +157,11 @@ def _summarise(metrics: dict[str, Any]) -> None:
         f"{checks['heldout_duplicates']} that are held out too); tokens: "
         + ", ".join(f"{count} {name}" for name, count in checks["tokens"].items())
     )
+    speed = metrics["tokens_per_second"]  # none if all had been trained on before
     console.print(
-        f"{metrics['steps']} steps, {metrics['tokens_per_second']:.0f} tokens/s, "
-        f"peak memory {metrics['peak_memory_bytes'] / 2**30:.2f} GiB"
+        f"{metrics['steps']} steps, "
+        + (f"{speed:.0f} tokens/s, " if speed else "")
+        + f"peak memory {metrics['peak_memory_bytes'] / 2**30:.2f} GiB"
     )
     if "heldout" not in metrics:
         return

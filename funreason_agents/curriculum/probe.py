@@ -17,7 +17,7 @@ from funreason_agents.curriculum.journal import Journal
 from funreason_agents.curriculum.profile import Outcome, StudentProfile, make_profile
 from funreason_agents.curriculum.tasks import ProbeTask, make_tasks, tasks_of_record
 from funreason_agents.environments.base import Environment
-from funreason_agents.environments.sessions import SessionPool
+from funreason_agents.environments.sessions import SessionPool, sessions_for
 from funreason_agents.errors import ConfigurationError
 from funreason_agents.export.writer import read_records
 from funreason_agents.graphs.attempts import (
@@ -96,7 +96,8 @@ def probe_student(
     """
     _require_bounds(k, num_tasks, max_concurrency)
     chat_model = load_model(model, base_url=base_url)
-    pool, ledger = SessionPool(environment), Ledger()
+    pool = SessionPool(environment, max_idle=sessions_for(max_concurrency * k))
+    ledger = Ledger()
     student = _Student(
         "reasoning", chat_model, model_id=model_id(chat_model), ledger=ledger, retries=retries
     )

@@ -23,8 +23,16 @@ Branch = Literal["work", "replay"]
 
 
 IDLE = 64
-"""Idle sessions that are kept unless more are asked for; fewer than are in use, and each is built
-anew when its turn comes."""
+"""Idle sessions kept by default. With fewer than are in use, each is rebuilt by replay when its
+turn comes."""
+
+
+def sessions_for(branches: int) -> int:
+    """Return how many idle sessions to keep for so many conversations that are under way.
+
+    Each comes back to a session that goes back and forth, and to one that only goes forward.
+    """
+    return max(IDLE, 2 * branches)
 
 
 class SessionPool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -38,17 +40,24 @@ class OpenAICompatibleModel(ChatOpenAI):
         """Send the request and take the answer as the plain JSON that they are.
 
         The SDK's method for chat completions walks through both, on the way out in search of
-        fields to rename, on the way back to make objects that are dumped again. That takes half
-        of the CPU time of a call (`benchmarks/results`).
+        fields to rename, on the way back to make objects that are dumped again, which takes more
+        CPU time than all the rest of a call (`benchmarks/results`).
+
+        Raises:
+            openai.OpenAIError: as the SDK raises it, not in LangChain's form.
         """
         body = self._get_request_payload(messages, stop=stop, **kwargs)
-        if "response_format" in body or self._use_responses_api(body):
+        plain = "response_format" not in body and not self.include_response_headers
+        if not plain or self._use_responses_api(body):
             return super()._generate(messages, stop, run_manager, **kwargs)
         self._ensure_sync_client_available()
         options: Any = {theirs: body.pop(ours) for ours, theirs in _OPTIONS.items() if ours in body}
         answer: Any = self.root_client.post(
             "/chat/completions", body=body, cast_to=object, options=options
         )
+        if isinstance(answer, str):  # what is not said to be JSON may still be
+            with contextlib.suppress(ValueError):
+                answer = json.loads(answer)
         return self._create_chat_result(answer)
 
     def _create_chat_result(
@@ -65,4 +74,6 @@ class OpenAICompatibleModel(ChatOpenAI):
             reasoning = message.get("reasoning_content") or message.get("reasoning")
             if reasoning:
                 generation.message.additional_kwargs["reasoning_content"] = str(reasoning)
+            if message.get("refusal"):
+                generation.message.additional_kwargs["refusal"] = str(message["refusal"])
         return result

@@ -20,6 +20,7 @@ from funreason_agents.refinement.reasoning import find_reasoning_problem
 from funreason_agents.refinement.rows import Step
 from funreason_agents.schemas.base import iterate_leaves
 from funreason_agents.verification.derivations import find_derivation
+from funreason_agents.verification.values import to_plain
 
 STAGES = (1, 2, 3, 4, 5)
 BQC, AC = (1, 2, 3), (4, 5)
@@ -34,13 +35,15 @@ _PROMISE = re.compile(
     r"\b(?:i'?ll|i will|i am going to|i'm going to|let me|calling|i need to|i should) ", re.I
 )
 _AT_ONCE = re.compile(
-    r"\b(?:(?:one|just\s+an?|an?)\s+(?:moment|second|minute)|(?:please\s+)?wait\b|hold\s+on|bear\s+with\s+me"
-    r"|(?:i'm|i\s+am)\s+(?:now\s+)?(?:looking(?!\s+forward)|checking|searching|fetching|getting|finding|retrieving"
-    r"|pulling|processing|working\s+on)"
+    r"^(?:(?:sure|ok(?:ay)?|certainly|of\s+course|alright)\b[,.!]?\s+)?(?:"
+    r"(?:please\s+)?(?:wait|hold\s+on|bear\s+with\s+me)\b"
+    r"|(?:please\s+)?(?:wait\s+)?(?:one|just\s+an?)\s+(?:moment|second|minute)\b"
+    r"|(?:i'm|i\s+am)\s+(?:now\s+)?(?:looking(?!\s+forward)|checking|searching|fetching|retrieving)\b"
     r"|(?:i'll|i\s+will|let\s+me|i'm\s+going\s+to|i\s+am\s+going\s+to)\s+(?:now\s+|just\s+|quickly\s+)?"
-    r"(?:look|check|search|fetch|get|find|retrieve|pull|see))\b",
+    r"(?:look(?!\s+forward)|check|search|fetch|retrieve)\b)",
     re.I,
 )
+"""How a last sentence begins that announces a look-up now."""
 _LATER = re.compile(r"\b(?:if|once|when|whenever|after|until|unless|as\s+soon\s+as|then)\b", re.I)
 """What makes a promise one for later, which no call has to keep now."""
 
@@ -101,8 +104,8 @@ def _check_response(step: Step) -> str | None:
 
 def _promises_now(text: str) -> bool:
     """Return whether an answer ends by saying that it will act at once, and asks for nothing."""
-    last = re.split(r"(?<=[.!?])\s+|\n+", text.strip())[-1]
-    return "?" not in text and _AT_ONCE.search(last) is not None and not _LATER.search(last)
+    *_, last = re.split(r"(?<=[.!?])\s+|\n+", to_plain(text).strip())
+    return "?" not in text and _AT_ONCE.match(last) is not None and not _LATER.search(last)
 
 
 def _check_query_and_tool(step: Step) -> str | None:

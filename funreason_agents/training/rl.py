@@ -33,6 +33,7 @@ from funreason_agents.training.run_folder import (
     Reporter,
     TrainingResult,
     find_last_checkpoint,
+    is_done,
     open_run,
     save_weights,
 )
@@ -97,8 +98,8 @@ def reinforce(
     tokenizer.padding_side = "left"
     assignment = _assign(rows_or_path, _within_context(config), environment, tokenizer)
     folder = config.output_dir
-    record, done = open_run(config, assignment.data_hash)
-    if record is not None and done:
+    record = open_run(config, assignment.data_hash)
+    if is_done(record, folder):
         return ReinforceResult(folder / WEIGHTS, dict(record["metrics"]), read_curves(folder))
     with explain_trouble(config):
         trainer = make_policy_trainer(config, tokenizer, assignment)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from peft import PeftModel
@@ -43,21 +43,25 @@ class TrainingResult:
     """(optimizer step, value) by name."""
 
 
-def open_run(config: CommonSettings, data_hash: str) -> tuple[dict[str, Any] | None, bool]:
-    """Return what is recorded of this run so far, and whether it is done.
+def open_run(config: CommonSettings, data_hash: str) -> dict[str, Any] | None:
+    """Return what is recorded of this run so far.
 
     Raises:
         TrainingError: the directory holds another run, or checkpoints of nobody knows what.
     """
     folder = config.output_dir
     record = read_run_record(folder)
-    if record is None:
-        if any(folder.glob("checkpoint-*")):
-            msg = f"{str(folder)!r} holds checkpoints but no run.json; choose another directory"
-            raise TrainingError(msg)
-        return None, False
-    require_same_run(record, config, data_hash, folder)
-    return record, record["status"] == "done" and (folder / WEIGHTS).is_dir()
+    if record is not None:
+        require_same_run(record, config, data_hash, folder)
+    elif any(folder.glob("checkpoint-*")):
+        msg = f"{str(folder)!r} holds checkpoints but no run.json; choose another directory"
+        raise TrainingError(msg)
+    return record
+
+
+def is_done(record: Mapping[str, Any] | None, folder: Path) -> TypeGuard[Mapping[str, Any]]:
+    """Return whether a run came to its end, and its weights are there."""
+    return record is not None and record["status"] == "done" and (folder / WEIGHTS).is_dir()
 
 
 def find_last_checkpoint(folder: Path, required: Sequence[str] = ()) -> Path | None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from transformers import (
     AutoModelForCausalLM,
     PreTrainedTokenizerBase,
     PrinterCallback,
+    TrainerState,
     set_seed,
 )
 from trl.trainer.sft_config import SFTConfig
@@ -33,9 +34,9 @@ from funreason_agents.training.run_folder import (
     Reporter,
     TrainingResult,
     find_last_checkpoint,
+    is_done,
     open_run,
     save_weights,
-    step_of,
 )
 from funreason_agents.training.run_record import (
     hash_rows,
@@ -95,8 +96,8 @@ def fine_tune(
             Earlier checkpoints are kept.
     """
     job = _prepare(rows_or_path, config, heldout)
-    record, done = open_run(config, job.data_hash)
-    if record is not None and done:
+    record = open_run(config, job.data_hash)
+    if is_done(record, job.folder):
         return FineTuneResult(
             job.folder / WEIGHTS, dict(record["metrics"]), read_curves(job.folder)
         )
@@ -144,20 +145,22 @@ def _run(job: _Job, trainer: GuardedTrainer, metrics: dict[str, Any]) -> FineTun
     last = find_last_checkpoint(job.folder, [BALANCE] if job.config.loss == "ssb" else [])
     if last is not None and isinstance(trainer, SegmentTrainer):
         trainer.load_balance(last)
+    before = _read_token_count(last)
+    trainer._total_train_tokens = before  # TRL counts from nothing in each process
     started = time.perf_counter()
     output = trainer.train(resume_from_checkpoint=None if last is None else str(last))
     seconds = time.perf_counter() - started
-    history = trainer.state.log_history
-    resumed_at = step_of(last)
-    tokens = _count_tokens(log for log in history if log["step"] > resumed_at)
-    before = _count_tokens(log for log in history if log["step"] <= resumed_at)
+    curves = to_curves(trainer.state.log_history, CURVE_NAMES)
+    losses = [value for _, value in curves.get("loss", ())]
+    tokens = trainer._total_train_tokens
     metrics |= {
         "steps": output.global_step,
-        "train_loss": output.training_loss,
+        # Of the whole run; what the trainer returns is of this process alone.
+        "train_loss": fmean(losses) if losses else output.training_loss,
         "resumed_from": None if last is None else last.name,
         "seconds": seconds,
-        "tokens_seen": before + tokens,
-        "tokens_per_second": tokens / seconds,
+        "tokens_seen": tokens,
+        "tokens_per_second": (tokens - before) / seconds if tokens > before else None,
         "peak_memory_bytes": measure_peak_memory(),
         "trainable_parameters": trainer.get_num_trainable_parameters(),
         "processes": trainer.accelerator.num_processes,
@@ -169,7 +172,6 @@ def _run(job: _Job, trainer: GuardedTrainer, metrics: dict[str, Any]) -> FineTun
     if job.heldout:
         metrics["heldout"] = {**metrics["heldout"], "after": _measure(job, trainer)}
     weights = save_weights(trainer, job.config, job.tokenizer)
-    curves = to_curves(history, CURVE_NAMES)
     if trainer.is_world_process_zero():
         write_run_record(job.folder, job.config, job.data_hash, metrics, curves)
     trainer.accelerator.wait_for_everyone()
@@ -248,10 +250,12 @@ def _to_arguments(config: FineTuneConfig, precision: str) -> SFTConfig:
     )
 
 
-def _count_tokens(history: Iterable[Mapping[str, Any]]) -> int:
-    """Return the tokens that were seen; TRL counts from nothing whenever a run is gone on with."""
-    counts = [log["num_tokens"] for log in history if "num_tokens" in log]
-    return int(sum(each for each, following in pairwise([*counts, 0]) if following < each))
+def _read_token_count(checkpoint: Path | None) -> int:
+    """Return how many tokens had been trained on when a checkpoint was saved."""
+    if checkpoint is None:
+        return 0
+    state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+    return int(next((x["num_tokens"] for x in reversed(state.log_history) if "num_tokens" in x), 0))
 
 
 @contextmanager

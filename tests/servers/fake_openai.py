@@ -21,6 +21,8 @@ class FakeOpenAI(ThreadingHTTPServer):
         """(headers, body) of each request."""
         self.refuse_with = None
         """Status with which every request is refused, its key repeated in the body."""
+        self.told = None
+        """(content type, text) with which every request is answered."""
         self.delay = 0.0
         self.reasoning_field = "reasoning_content"
 
@@ -54,13 +56,19 @@ class _Handler(BaseHTTPRequestHandler):
             said = f"refused: {self.headers['Authorization']}"
             self._answer(self.server.refuse_with, {"error": {"message": said}})
             return
+        if self.server.told:
+            self._write(200, *self.server.told)
+            return
         answer = answer_messages(_to_messages(body["messages"]), body.get("tools") or [])
         self._answer(200, _to_completion(answer, body["model"], self.server.reasoning_field))
 
     def _answer(self, status, body):
-        data = json.dumps(body).encode()
+        self._write(status, "application/json", json.dumps(body))
+
+    def _write(self, status, content_type, text):
+        data = text.encode()
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         try:

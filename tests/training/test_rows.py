@@ -148,7 +148,7 @@ assert not heavy, heavy
     [
         ({"loss": "focal"}, "'standard', 'srml' or 'ssb'"),
         ({"learning": 1}, "unknown setting 'learning'"),
-        ({"alpha": 1.5}, "--alpha"),
+        ({"alpha": 1.5, "seed": -1}, "seed: .*; alpha: "),
         ({"loss": "ssb", "beta": 0.5}, "beta is a weight of srml"),
     ],
 )

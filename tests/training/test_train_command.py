@@ -19,7 +19,8 @@ def test_sft_prints_what_came_of_it_and_is_not_run_twice(funreason, tiny_model, 
     status, said = funreason(*line)
     assert status == 0, said
     assert "12 of 12 rows trained on" in said
-    assert "3 steps" in said
+    assert "step 1 of 3: loss" in said
+    assert "step 3 of 3: loss" in said
     assert f"Weights: {out / 'weights'}" in said
     made = (out / "weights" / "model.safetensors").stat().st_mtime_ns
     assert funreason(*line)[0] == 0

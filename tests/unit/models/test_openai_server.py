@@ -1,12 +1,15 @@
 """Against a server on 127.0.0.1 that speaks OpenAI's protocol."""
 
 import importlib.util
+import json
 from pathlib import Path
 
 import pytest
 from langchain_core.messages import convert_to_messages
 
 from funreason_agents import SynthesisContext, load_environment, synthesize
+from funreason_agents.errors import ModelOutputError, TransientModelError
+from funreason_agents.models.calls import require_sound
 from funreason_agents.models.client import Retries
 from funreason_agents.models.openai_compatible import OpenAICompatibleModel
 
@@ -104,3 +107,40 @@ def test_a_request_holds_all_that_the_user_adds_to_it(server, tmp_path):
     assert body == {**plain, "top_k": 3, "temperature": 0.5, "stop": ["END"]}
     assert answer.response_metadata["model_name"] == "small"
     assert answer.usage_metadata["total_tokens"] == 2
+
+
+def completion(**message):
+    usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+    choice = {"index": 0, "message": {"role": "assistant", **message}, "finish_reason": "stop"}
+    return json.dumps({"id": "1", "model": "small", "choices": [choice], "usage": usage})
+
+
+def test_a_refusal_is_told_from_an_empty_answer(server):
+    server.told = ("application/json", completion(content=None, refusal="I can't."))
+    answer = OpenAICompatibleModel(model="small", base_url=server.base_url).invoke("Hello")
+    assert answer.additional_kwargs["refusal"] == "I can't."
+    with pytest.raises(ModelOutputError) as refused:
+        require_sound(answer)
+    assert refused.value.kind == "refused"
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/octet-stream"])
+def test_an_answer_is_read_whatever_type_the_server_gives_it(server, content_type):
+    server.told = (content_type, completion(content="Hi."))
+    answer = OpenAICompatibleModel(model="small", base_url=server.base_url).invoke("Hello")
+    assert (answer.text, answer.usage_metadata["total_tokens"]) == ("Hi.", 5)
+
+
+def test_a_page_that_is_no_answer_is_trouble_of_the_server(server):
+    server.told = ("text/html", "<html>Sign in</html>")
+    with pytest.raises(TransientModelError, match="Sign in"):
+        OpenAICompatibleModel(model="small", base_url=server.base_url).invoke("Hello")
+
+
+def test_response_headers_are_there_for_who_asks_for_them(server):
+    server.told = ("application/json", completion(content="Hi."))
+    model = OpenAICompatibleModel(
+        model="small", base_url=server.base_url, include_response_headers=True
+    )
+    headers = model.invoke("Hello").response_metadata["headers"]
+    assert headers["content-type"] == "application/json"

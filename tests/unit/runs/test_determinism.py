@@ -41,7 +41,7 @@ class Unhurried(OfflineChatModel):
 
 def test_sessions_of_all_trajectories_in_flight_are_kept(tmp_path, monkeypatch):
     """Else each would be opened anew, and all its calls executed again, at every step."""
-    monkeypatch.setattr("funreason_agents.synthesis.IDLE", 1)
+    monkeypatch.setattr("funreason_agents.environments.sessions.IDLE", 1)
     opened = []
 
     def run(number, max_concurrency):
