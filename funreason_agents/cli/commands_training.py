@@ -152,16 +152,18 @@ def train_sft(
     set_: SettingOption = None,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Check settings and rows, train nothing; needs no extra."),
+        typer.Option(
+            "--dry-run", help="Check settings, rows and the chat template, train nothing."
+        ),
     ] = False,
 ) -> None:
-    """Fine-tune a model on accepted messages. Run the same line again to go on where it stopped.
+    r"""Fine-tune a model on accepted messages. Run the same line again to go on where it stopped.
 
     Each row is one message of the assistant, and the loss falls on nothing else. Before the first
     step the chat template, the length of the rows and the overlap with --heldout are checked.
 
     Leaves in DIR: the weights, the checkpoints, run.json (settings, versions, data hash, numbers),
-    curves.json and curves.png. Needs: pip install "funreason-agents[train]".
+    curves.json and curves.png. Needs: pip install "funreason-agents\[train]".
 
     Exit status: 0; 1 if training cannot start or had to stop; 2 if the line cannot be run as it is.
     """
@@ -201,11 +203,11 @@ def train_rl(
     tool_timeout: options.TimeoutOption = 30.0,
     allow_side_effects: options.SideEffectsOption = False,
 ) -> None:
-    """Tune a model by trial and reward. Run the same line again to go on where it stopped.
+    r"""Tune a model by trial and reward. Run the same line again to go on where it stopped.
 
     The share of groups whose rewards differ is printed: where it is 0, nothing is learnt.
 
-    Leaves in DIR what `train sft` leaves. Needs: pip install "funreason-agents[train]".
+    Leaves in DIR what `train sft` leaves. Needs: pip install "funreason-agents\[train]".
 
     Exit status: 0; 1 if training cannot start or had to stop; 2 if the line cannot be run as it is.
     """

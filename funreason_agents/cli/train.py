@@ -13,7 +13,7 @@ from rich.table import Table
 from funreason_agents.cli.console import console
 from funreason_agents.cli.progress import say_now_and_then
 from funreason_agents.environments.base import Environment
-from funreason_agents.errors import ConfigurationError
+from funreason_agents.errors import ConfigurationError, MissingExtraError
 from funreason_agents.extras import require_extra
 from funreason_agents.training.config import FineTuneConfig
 from funreason_agents.training.reinforce_config import ReinforceConfig
@@ -34,7 +34,8 @@ def run_fine_tuning(
         data: What to train on.
         settings: Fields of `FineTuneConfig`.
         heldout: What to measure the loss on, before and after.
-        dry_run: Check the settings and read the rows, without any training library; train nothing.
+        dry_run: Check settings and rows, train nothing. Without the training libraries, template
+            and lengths are left unchecked, and it says so.
 
     Returns:
         The exit status: 0.
@@ -52,6 +53,8 @@ def run_fine_tuning(
     from funreason_agents.training.sft import fine_tune  # noqa: PLC0415  # needs the extra
 
     result = fine_tune(data, config, heldout=heldout, on_progress=_print_steps())
+    if not _is_first():
+        return 0
     _summarise(result.metrics)
     console.print(f"Weights: {escape(str(result.weights))}")
     return 0
@@ -81,11 +84,20 @@ def run_reinforcement(
     from funreason_agents.training.rl import reinforce  # noqa: PLC0415  # needs the extra
 
     result = reinforce(data, config, environment=environment, on_progress=_print_round)
+    if not _is_first():
+        return 0
     _summarise_rewards(result.metrics)
     if result.note:
         console.print(f"[yellow]{escape(result.note)}[/]")
     console.print(f"Weights: {escape(str(result.weights))}")
     return 0
+
+
+def _is_first() -> bool:
+    """Return whether this process is the one of several that speaks."""
+    from funreason_agents.training.machine import share_work  # noqa: PLC0415  # needs the extra
+
+    return bool(share_work().is_main_process)
 
 
 def _read_settings(form: type[Settings], settings: dict[str, Any]) -> Settings:
@@ -113,7 +125,15 @@ def _print_plan(data: Path, heldout: Path | None, config: FineTuneConfig) -> Non
     for name, value in config.model_dump(mode="json").items():
         table.add_row(name, escape(str(value)))
     console.print(table)
-    console.print("Nothing was trained. Lengths and the chat template are checked at the start.")
+    try:
+        require_extra("train", *EXTRA)
+    except MissingExtraError as exc:
+        told = f"Lengths and the chat template were not checked: {exc}"
+    else:
+        from funreason_agents.training.sft import check_fine_tuning  # noqa: PLC0415  # the extra
+
+        told = _tell_checks(check_fine_tuning(data, config, heldout=heldout).to_json())
+    console.print(f"{escape(told)}\nNothing was trained.")
 
 
 def _tell_kinds(rows: list[dict[str, Any]]) -> str:
@@ -149,14 +169,17 @@ def _print_round(logged: dict[str, Any]) -> None:
     console.print(f"step {logged['step']} of {logged['max_steps']}: {', '.join(parts)}")
 
 
-def _summarise(metrics: dict[str, Any]) -> None:
-    checks = metrics["checks"]
-    console.print(
-        f"\n[bold]{checks['kept']} of {checks['rows']} rows[/] trained on "
+def _tell_checks(checks: dict[str, Any]) -> str:
+    return (
+        f"{checks['kept']} of {checks['rows']} rows fit to train on "
         f"({checks['too_long']} left out with more than {checks['max_length']} tokens, "
         f"{checks['heldout_duplicates']} that are held out too); tokens: "
         + ", ".join(f"{count} {name}" for name, count in checks["tokens"].items())
     )
+
+
+def _summarise(metrics: dict[str, Any]) -> None:
+    console.print(f"\nTrained: {_tell_checks(metrics['checks'])}")
     speed = metrics["tokens_per_second"]  # none if all had been trained on before
     console.print(
         f"{metrics['steps']} steps, "

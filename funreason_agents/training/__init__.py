@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from funreason_agents.training.reinforce_config import ReinforceConfig
     from funreason_agents.training.rl import ReinforceResult, reinforce
     from funreason_agents.training.rows import load_rows
-    from funreason_agents.training.sft import FineTuneResult, fine_tune
+    from funreason_agents.training.sft import FineTuneResult, check_fine_tuning, fine_tune
     from funreason_agents.training.template import prepare_tokenizer
     from funreason_agents.training.viewer import show_loss_mask
 
@@ -24,6 +24,7 @@ __all__ = [
     "FineTuneResult",
     "ReinforceConfig",
     "ReinforceResult",
+    "check_fine_tuning",
     "check_rows",
     "fine_tune",
     "load_rows",
@@ -38,6 +39,7 @@ _HOMES = {
     "FineTuneResult": "sft",
     "ReinforceConfig": "reinforce_config",
     "ReinforceResult": "rl",
+    "check_fine_tuning": "sft",
     "check_rows": "checks",
     "fine_tune": "sft",
     "load_rows": "rows",

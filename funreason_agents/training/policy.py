@@ -10,13 +10,17 @@ from importlib.util import find_spec
 from typing import Any
 
 import torch
-from accelerate import PartialState
 from transformers import PreTrainedTokenizerBase, PrinterCallback, TrainerCallback
 from trl.trainer.grpo_config import GRPOConfig
 
 from funreason_agents.errors import FunReasonError, TrainingError
 from funreason_agents.training.egpo import EGPOTrainer
-from funreason_agents.training.machine import find_precision, make_lora
+from funreason_agents.training.machine import (
+    find_precision,
+    is_cpu_only,
+    make_lora,
+    share_work,
+)
 from funreason_agents.training.reinforce_config import ReinforceConfig
 from funreason_agents.training.rollouts import Assignment
 
@@ -90,6 +94,7 @@ def _to_arguments(config: ReinforceConfig) -> GRPOConfig:
         report_to="none",
         disable_tqdm=True,
         dataloader_pin_memory=on_gpu,
+        use_cpu=is_cpu_only(),
     )
 
 
@@ -112,7 +117,7 @@ def find_accumulation(config: ReinforceConfig) -> int:
     Raises:
         TrainingError: the rollouts of a step cannot be split evenly.
     """
-    processes = int(PartialState().num_processes)
+    processes = int(share_work().num_processes)
     rollouts = config.prompts_per_step * config.num_generations
     if rollouts % (config.batch_size * processes):
         msg = (
@@ -128,19 +133,12 @@ def explain_trouble(config: ReinforceConfig) -> Iterator[None]:
     """Say in our own words what went wrong, and what to do.
 
     Raises:
-        TrainingError: memory ran out, the model broke down, or a file cannot be read or written.
+        TrainingError: the model broke down, or a file cannot be read or written.
     """
     try:
         yield
     except FunReasonError:
         raise
-    except torch.OutOfMemoryError as exc:
-        msg = (
-            f"out of memory with batch_size={config.batch_size}: lower batch_size (the result "
-            "stays the same), max_completion_length or vllm_gpu_memory, or set "
-            "gradient_checkpointing or lora_rank. Checkpoints are kept: the same call goes on"
-        )
-        raise TrainingError(msg) from exc
     except RuntimeError as exc:
         # What sampling says of logits that are no numbers.
         if "probability tensor contains" not in str(exc):

@@ -19,7 +19,7 @@ from funreason_agents.schemas.record import TrainingRecord
 from funreason_agents.training.config import WEIGHTS
 from funreason_agents.training.egpo import EGPOTrainer
 from funreason_agents.training.episodes import make_episodes
-from funreason_agents.training.machine import find_precision
+from funreason_agents.training.machine import explain_memory, find_precision
 from funreason_agents.training.policy import (
     explain_trouble,
     make_policy_trainer,
@@ -101,13 +101,21 @@ def reinforce(
     record = open_run(config, assignment.data_hash)
     if is_done(record, folder):
         return ReinforceResult(folder / WEIGHTS, dict(record["metrics"]), read_curves(folder))
-    with explain_trouble(config):
+    with explain_trouble(config), explain_memory(config, _advise(config)):
         trainer = make_policy_trainer(config, tokenizer, assignment)
         if on_progress is not None:
             trainer.add_callback(Reporter(on_progress))
         if record is None and trainer.is_world_process_zero():
             write_run_record(folder, config, assignment.data_hash, {}, {}, status="running")
         return _run(trainer, config, assignment, tokenizer)
+
+
+def _advise(config: ReinforceConfig) -> str:
+    """Return what to lower when memory runs out."""
+    return (
+        f"Lower batch_size (now {config.batch_size}; the result stays the same), "
+        f"max_completion_length (now {config.max_completion_length}) or vllm_gpu_memory"
+    )
 
 
 def check_boundaries(config: ReinforceConfig) -> None:

@@ -104,6 +104,8 @@ def save_weights(
     """
     folder, lora = config.output_dir, config.lora_rank is not None
     target, half = folder / WEIGHTS, folder / f".{WEIGHTS}"
+    if trainer.is_fsdp_enabled:  # checkpoints may lie in parts; what is used later is whole
+        trainer.accelerator.state.fsdp_plugin.set_state_dict_type("FULL_STATE_DICT")
     trainer.save_model(str(folder / ADAPTER if lora else half))
     trainer.accelerator.wait_for_everyone()
     if trainer.is_world_process_zero():

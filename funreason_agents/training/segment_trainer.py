@@ -194,6 +194,7 @@ class SegmentTrainer(GuardedTrainer):
                 "balance": self.balance.state_dict(),
                 "optimizer": self.alpha_optimizer.state_dict(),
             }
+            Path(output_dir).mkdir(parents=True, exist_ok=True)  # sharded weights come later
             torch.save(state, Path(output_dir) / BALANCE)
 
     def load_balance(self, checkpoint: str | Path) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -17,17 +16,25 @@ from transformers import (
     AutoModelForCausalLM,
     PreTrainedTokenizerBase,
     PrinterCallback,
+    TrainerCallback,
+    TrainerControl,
     TrainerState,
+    TrainingArguments,
     set_seed,
 )
 from trl.trainer.sft_config import SFTConfig
 
 from funreason_agents.errors import TrainingError, boundary
-from funreason_agents.training.checks import CheckedRows, prepare_rows
+from funreason_agents.training.checks import CheckedRows, CheckReport, prepare_rows
 from funreason_agents.training.config import WEIGHTS, FineTuneConfig
 from funreason_agents.training.heldout import measure_heldout
 from funreason_agents.training.losses import Balance
-from funreason_agents.training.machine import find_precision, make_lora
+from funreason_agents.training.machine import (
+    explain_memory,
+    find_precision,
+    is_cpu_only,
+    make_lora,
+)
 from funreason_agents.training.rows import Row, read_rows
 from funreason_agents.training.run_folder import (
     Progress,
@@ -102,12 +109,30 @@ def fine_tune(
             job.folder / WEIGHTS, dict(record["metrics"]), read_curves(job.folder)
         )
     set_seed(config.seed)
-    with explain_memory(config):
+    with explain_memory(config, _advise(config)):
         trainer = make_trainer(job.config, job.tokenizer, job.checked.rows, job.checked.marks)
         if on_progress is not None:
             trainer.add_callback(Reporter(on_progress))
-        metrics = dict(record["metrics"]) if record else _begin(job, trainer)
+        metrics = dict(record["metrics"]) if record else {"checks": job.checked.report.to_json()}
+        if record is None:
+            trainer.add_callback(_Begin(job, trainer, metrics))
         return _run(job, trainer, metrics)
+
+
+def check_fine_tuning(
+    rows_or_path: Rows, config: FineTuneConfig, *, heldout: Rows | None = None
+) -> CheckReport:
+    """Check all that `fine_tune` checks before it loads the model, and train nothing.
+
+    Args:
+        rows_or_path: As for `fine_tune`.
+        config: Settings.
+        heldout: As for `fine_tune`.
+
+    Raises:
+        TrainingError: as `check_rows`, or the model's tokenizer cannot be loaded.
+    """
+    return _prepare(rows_or_path, config, heldout).checked.report
 
 
 def _prepare(rows_or_path: Rows, config: FineTuneConfig, heldout: Rows | None) -> _Job:
@@ -130,15 +155,26 @@ def _prepare(rows_or_path: Rows, config: FineTuneConfig, heldout: Rows | None) -
     )
 
 
-def _begin(job: _Job, trainer: GuardedTrainer) -> dict[str, Any]:
-    """Measure what can only be measured before training, and say whose directory this is."""
-    metrics: dict[str, Any] = {"checks": job.checked.report.to_json()}
-    if job.heldout:
-        metrics["heldout"] = {"before": _measure(job, trainer)}
-    if trainer.is_world_process_zero():
-        write_run_record(job.folder, job.config, job.data_hash, metrics, {}, status="running")
-    trainer.accelerator.wait_for_everyone()
-    return metrics
+class _Begin(TrainerCallback):
+    """Measures what can only be measured before training, and says whose directory this is.
+
+    The trainer calls it once the model lies on its devices, in parts if it is sharded.
+    """
+
+    def __init__(self, job: _Job, trainer: GuardedTrainer, metrics: dict[str, Any]) -> None:
+        self.job, self.trainer, self.metrics = job, trainer, metrics
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        job, trainer = self.job, self.trainer
+        if job.heldout:
+            self.metrics["heldout"] = {"before": _measure(job, trainer)}
+        if trainer.is_world_process_zero():
+            write_run_record(
+                job.folder, job.config, job.data_hash, self.metrics, {}, status="running"
+            )
+        trainer.accelerator.wait_for_everyone()
 
 
 def _run(job: _Job, trainer: GuardedTrainer, metrics: dict[str, Any]) -> FineTuneResult:
@@ -245,8 +281,7 @@ def _to_arguments(config: FineTuneConfig, precision: str) -> SFTConfig:
         report_to="none",
         disable_tqdm=True,
         dataloader_pin_memory=torch.cuda.is_available(),
-        # Said plainly, or several processes on a machine without accelerator train apart.
-        use_cpu=not torch.accelerator.is_available(),
+        use_cpu=is_cpu_only(),
     )
 
 
@@ -258,27 +293,11 @@ def _read_token_count(checkpoint: Path | None) -> int:
     return int(next((x["num_tokens"] for x in reversed(state.log_history) if "num_tokens" in x), 0))
 
 
-@contextmanager
-def explain_memory(config: FineTuneConfig) -> Iterator[None]:
-    """Say what to lower when memory runs out.
-
-    Raises:
-        TrainingError: it did.
-    """
-    try:
-        yield
-    except (RuntimeError, MemoryError) as exc:
-        text = str(exc).lower()
-        if not isinstance(exc, MemoryError) and not any(
-            sign in text for sign in ("out of memory", "can't allocate memory")
-        ):
-            raise
-        accumulation = config.gradient_accumulation * 2
-        smaller = max(config.batch_size // 2, 1)
-        msg = (
-            f"out of memory. Lower batch_size (now {config.batch_size}; with {smaller} and "
-            f"gradient_accumulation={accumulation} the result is the same) or max_length (now "
-            f"{config.max_length}), or set gradient_checkpointing, dtype='bfloat16' or lora_rank. "
-            f"Earlier checkpoints in {str(config.output_dir)!r} are kept"
-        )
-        raise TrainingError(msg) from exc
+def _advise(config: FineTuneConfig) -> str:
+    """Return what to lower when memory runs out."""
+    accumulation = config.gradient_accumulation * 2
+    smaller = max(config.batch_size // 2, 1)
+    return (
+        f"Lower batch_size (now {config.batch_size}; with {smaller} and gradient_accumulation="
+        f"{accumulation} the result is the same) or max_length (now {config.max_length})"
+    )

@@ -7,7 +7,8 @@ from book_rows import make_row
 from safetensors.torch import load_file
 
 from funreason_agents.errors import TrainingError
-from funreason_agents.training.policy import explain_trouble, should_use_vllm
+from funreason_agents.training import rl
+from funreason_agents.training.policy import should_use_vllm
 from funreason_agents.training.reinforce_config import ReinforceConfig
 from funreason_agents.training.rl import NO_SIGNAL, reinforce
 from funreason_agents.training.run_folder import find_last_checkpoint
@@ -133,12 +134,21 @@ def test_a_loss_that_is_no_number_stops_the_run(taught, tmp_path):
     assert find_last_checkpoint(tmp_path) is not None, "earlier checkpoints are kept"
 
 
-def test_out_of_memory_says_what_to_lower(tmp_path):
-    with (
-        pytest.raises(TrainingError, match="lower batch_size"),
-        explain_trouble(settings("m", tmp_path)),
-    ):
-        raise torch.OutOfMemoryError
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+        MemoryError(),
+    ],
+)
+def test_out_of_memory_says_what_to_lower(taught, tmp_path, monkeypatch, error):
+    def fail(*args):
+        raise error
+
+    monkeypatch.setattr(rl, "make_policy_trainer", fail)
+    with pytest.raises(TrainingError, match=r"Lower batch_size \(now 4.*lora_rank\. Earlier"):
+        reinforce(ROWS, settings(taught, tmp_path))
 
 
 def test_vllm_is_used_only_where_there_is_a_gpu_and_vllm(tmp_path, monkeypatch):

@@ -18,13 +18,26 @@ def test_sft_prints_what_came_of_it_and_is_not_run_twice(funreason, tiny_model, 
     line = ("train", "sft", rows, "--model", tiny_model, "--out", out, "--max-steps", 3)
     status, said = funreason(*line)
     assert status == 0, said
-    assert "12 of 12 rows trained on" in said
+    assert "Trained: 12 of 12 rows" in said
     assert "step 1 of 3: loss" in said
     assert "step 3 of 3: loss" in said
     assert f"Weights: {out / 'weights'}" in said
     made = (out / "weights" / "model.safetensors").stat().st_mtime_ns
     assert funreason(*line)[0] == 0
     assert (out / "weights" / "model.safetensors").stat().st_mtime_ns == made
+
+
+def test_a_dry_run_checks_all_and_makes_nothing(funreason, tiny_model, tmp_path):
+    rows, out = write(make_rows(12), tmp_path), tmp_path / "out"
+    line = ("train", "sft", rows, "--model", tiny_model, "--out", out, "--dry-run")
+    status, said = funreason(*line)
+    assert status == 0, said
+    assert "12 of 12 rows fit to train on" in said
+    assert "Nothing was trained" in said
+    status, said = funreason(*line, "--set", "max_length=8")
+    assert status == 1
+    assert "12 of 12 rows have more than max_length=8 tokens" in said
+    assert not out.exists()
 
 
 def test_rl_prints_rewards_and_the_share_of_groups_with_signal(
@@ -62,3 +75,10 @@ def test_a_setting_that_cannot_be_used_is_a_mistake_in_the_line(funreason, tmp_p
     assert status == 2
     assert told in said
     assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize("kind", ["sft", "rl"])
+def test_help_says_what_to_install(funreason, kind):
+    status, said = funreason("train", kind, "--help")
+    assert status == 0
+    assert '"funreason-agents[train]"' in " ".join(said.split())
