@@ -6,6 +6,9 @@ from importlib.util import find_spec
 
 from funreason_agents.errors import MissingExtraError
 
+TRAIN = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "matplotlib")
+"""Modules that the extra `train` installs."""
+
 
 def require_extra(extra: str, *modules: str) -> None:
     """Check that `modules` can be imported, without importing them.

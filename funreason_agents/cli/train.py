@@ -14,12 +14,11 @@ from funreason_agents.cli.console import console
 from funreason_agents.cli.progress import say_now_and_then
 from funreason_agents.environments.base import Environment
 from funreason_agents.errors import ConfigurationError, MissingExtraError
-from funreason_agents.extras import require_extra
+from funreason_agents.extras import TRAIN, require_extra
 from funreason_agents.training.config import FineTuneConfig
 from funreason_agents.training.reinforce_config import ReinforceConfig
 
 Settings = TypeVar("Settings", bound=BaseModel)
-EXTRA = ("torch", "transformers", "trl", "peft", "datasets", "accelerate", "matplotlib")
 SEGMENTS = ("reasoning", "result", "all")
 LINE_EVERY = 10.0
 """Seconds between two lines of progress."""
@@ -49,7 +48,7 @@ def run_fine_tuning(
     if dry_run:
         _print_plan(data, heldout, config)
         return 0
-    require_extra("train", *EXTRA)
+    require_extra("train", *TRAIN)
     from funreason_agents.training.sft import fine_tune  # noqa: PLC0415  # needs the extra
 
     result = fine_tune(data, config, heldout=heldout, on_progress=_print_steps())
@@ -80,7 +79,7 @@ def run_reinforcement(
         EnvError: the environment broke.
     """
     config = _read_settings(ReinforceConfig, settings)
-    require_extra("train", *EXTRA)
+    require_extra("train", *TRAIN)
     from funreason_agents.training.rl import reinforce  # noqa: PLC0415  # needs the extra
 
     result = reinforce(data, config, environment=environment, on_progress=_print_round)
@@ -126,7 +125,7 @@ def _print_plan(data: Path, heldout: Path | None, config: FineTuneConfig) -> Non
         table.add_row(name, escape(str(value)))
     console.print(table)
     try:
-        require_extra("train", *EXTRA)
+        require_extra("train", *TRAIN)
     except MissingExtraError as exc:
         told = f"Lengths and the chat template were not checked: {exc}"
     else:
@@ -159,11 +158,10 @@ def _print_steps() -> Callable[[dict[str, Any]], None]:
 
 def _print_round(logged: dict[str, Any]) -> None:
     """Print a line for each step: one of them takes long."""
-    parts = [
-        f"reward {logged['reward']:.3f}",
-        f"groups with signal {logged['groups_with_signal']:.0%}",
-        f"loss {logged['loss']:.4f}",
-    ]
+    parts = [f"loss {logged['loss']:.4f}"]
+    if "reward" in logged:  # not if a step learns from rollouts of an earlier one
+        signal = f"groups with signal {logged['groups_with_signal']:.0%}"
+        parts = [f"reward {logged['reward']:.3f}", signal, *parts]
     if logged.get("egpo/entropy") is not None:
         parts.append(f"reasoning entropy {logged['egpo/entropy']:.3f}")
     console.print(f"step {logged['step']} of {logged['max_steps']}: {', '.join(parts)}")
@@ -188,6 +186,9 @@ def _summarise(metrics: dict[str, Any]) -> None:
     )
     if "heldout" not in metrics:
         return
+    left_out = metrics["heldout"].get("left_out")
+    if left_out:
+        console.print(f"{left_out} held-out rows were left out: they are too long.")
     table = Table("held-out loss", *SEGMENTS, box=None)
     for when in ("before", "after"):
         losses = metrics["heldout"][when]

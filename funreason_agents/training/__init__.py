@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from funreason_agents.extras import TRAIN, require_extra
+
 if TYPE_CHECKING:
     from funreason_agents.training.checks import CheckReport, check_rows
     from funreason_agents.training.config import FineTuneConfig
@@ -53,4 +55,9 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    try:
+        home = import_module(f"{__name__}.{_HOMES[name]}")
+    except ModuleNotFoundError:
+        require_extra("train", *TRAIN)
+        raise
+    return getattr(home, name)

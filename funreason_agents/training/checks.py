@@ -56,6 +56,8 @@ class CheckedRows:
 
     report: CheckReport
     rows: list[TokenRow]
+    heldout: list[TokenRow]
+    """Held-out rows that fit, rendered."""
     marks: ThinkMarks
     """Of reasoning; none where no row has any, which a template need not be able to write then."""
 
@@ -87,8 +89,16 @@ def prepare_rows(
     tokenizer: PreTrainedTokenizerBase,
     config: FineTuneConfig,
     heldout: Sequence[Row] = (),
+    context: int | None = None,
 ) -> CheckedRows:
     """Check step rows as `check_rows` does, and return them rendered.
+
+    Args:
+        rows: What to train on.
+        tokenizer: With the chat template that training will use.
+        config: Settings.
+        heldout: Rows that must not be trained on. Those that are too long are left out.
+        context: Most tokens that the model can read.
 
     Raises:
         TrainingError: as `check_rows`.
@@ -96,23 +106,27 @@ def prepare_rows(
     if not rows:
         msg = "there is no row to train on: no assistant message that may be trained on"
         raise TrainingError(msg)
-    reasoned = any(row["completion"][0].get("reasoning_content") for row in rows)
+    reasoned = any(row["completion"][0].get("reasoning_content") for row in [*rows, *heldout])
     check_template(tokenizer, reasoning=reasoned)
     marks = find_think_marks(tokenizer) if reasoned else ThinkMarks()
     fresh = _without_heldout(rows, heldout, config)
-    rendered = [_tokenize(tokenizer, number, row) for number, row in fresh]
+    rendered = [_tokenize(tokenizer, f"row {number}", row) for number, row in fresh]
+    limit = config.max_length if context is None else min(config.max_length, context)
     fitting = [
         (row, tokens)
         for (_, row), tokens in zip(fresh, rendered, strict=True)
-        if len(tokens.input_ids) <= config.max_length
+        if len(tokens.input_ids) <= limit
     ]
     longest = max(len(tokens.input_ids) for tokens in rendered)
     too_long = len(rendered) - len(fitting)
     if too_long and (config.long_rows == "refuse" or not fitting):
+        own = limit == config.max_length
         msg = (
-            f"{too_long} of {len(rendered)} rows have more than max_length={config.max_length} "
-            f"tokens, the longest {longest}. Raise max_length, shorten the rows (fewer tools is "
-            "most effective), or leave them out with long_rows='drop'"
+            f"{too_long} of {len(rendered)} rows have more than "
+            + (f"max_length={limit} tokens" if own else f"the {limit} tokens the model can read")
+            + f", the longest {longest}. "
+            + ("Raise max_length, shorten" if own else "Shorten")
+            + " the rows (fewer tools is most effective), or leave them out with long_rows='drop'"
         )
         raise TrainingError(msg)
     if len(fitting) < FEWEST_ROWS:
@@ -125,13 +139,26 @@ def prepare_rows(
                 "rows": len(rows),
                 "too_long": too_long,
                 "heldout_duplicates": len(rows) - len(fresh),
-                "max_length": config.max_length,
+                "max_length": limit,
                 "longest": longest,
             }
         ),
         rows=[tokens for _, tokens in fitting],
         marks=marks,
+        heldout=_prepare_heldout(tokenizer, heldout, limit),
     )
+
+
+def _prepare_heldout(
+    tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row], limit: int
+) -> list[TokenRow]:
+    """Return held-out rows that fit, rendered."""
+    rendered = [_tokenize(tokenizer, f"held-out row {n}", row) for n, row in enumerate(rows, 1)]
+    fitting = [tokens for tokens in rendered if len(tokens.input_ids) <= limit]
+    if rows and not fitting:
+        msg = f"each of the {len(rows)} held-out rows has more than {limit} tokens; take others"
+        raise TrainingError(msg)
+    return fitting
 
 
 def _without_heldout(
@@ -163,14 +190,14 @@ def _spoken(message: Mapping[str, Any]) -> list[Any]:
     return [message["role"], message["content"], message.get("reasoning_content"), calls]
 
 
-def _tokenize(tokenizer: PreTrainedTokenizerBase, number: int, row: Row) -> TokenRow:
+def _tokenize(tokenizer: PreTrainedTokenizerBase, name: str, row: Row) -> TokenRow:
     try:
         tokens = tokenize_row(tokenizer, row)
     except TrainingError as exc:
-        msg = f"row {number}: {exc}"
+        msg = f"{name}: {exc}"
         raise TrainingError(msg) from exc
     if all(label == IGNORED for label in tokens.labels):
-        msg = f"row {number} has no token to train on: the chat template leaves its answer out"
+        msg = f"{name} has no token to train on: the chat template leaves its answer out"
         raise TrainingError(msg)
     return tokens
 

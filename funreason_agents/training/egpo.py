@@ -15,6 +15,8 @@ import torch
 from trl.trainer.grpo_trainer import GRPOTrainer
 from trl.trainer.utils import RepeatSampler
 
+from funreason_agents.training.house_trainer import HouseTrainer
+
 OPEN, CLOSE = "<think>", "</think>"
 
 
@@ -140,7 +142,7 @@ class EpochSampler(RepeatSampler):
                 torch.randperm(self.num_samples, generator=self.generator)
 
 
-class EGPOTrainer(GRPOTrainer):
+class EGPOTrainer(HouseTrainer, GRPOTrainer):
     """TRL's `GRPOTrainer` with EGPO's advantages. With `lam=0` it is GRPO to the last bit.
 
     Logs `groups_with_signal`, the share of groups whose rewards differ; `egpo/bonus`, the mean

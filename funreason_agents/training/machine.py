@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 from accelerate import PartialState
 from peft import LoraConfig
+from transformers import TrainingArguments
 
 from funreason_agents.errors import TrainingError
 from funreason_agents.training.config import CommonSettings
 
-MEMORY_SIGNS = ("out of memory", "can't allocate memory")
+MEMORY_SIGNS = ("out of memory", "can't allocate memory", "cublas_status_alloc_failed")
 """In what PyTorch says when an accelerator or the machine has no memory left."""
+Arguments = TypeVar("Arguments", bound=TrainingArguments)
 
 
 def find_precision(config: CommonSettings) -> str:
@@ -54,19 +57,33 @@ def share_work() -> PartialState:
     return PartialState(cpu=is_cpu_only())
 
 
+def use_one_device(args: Arguments) -> Arguments:
+    """Return a trainer's arguments with one accelerator for this process.
+
+    With several and no launcher, the libraries would split each batch by threads, which TRL
+    refuses.
+    """
+    args._n_gpu = min(args.n_gpu, 1)
+    return args
+
+
 @contextmanager
-def explain_memory(config: CommonSettings, advice: str) -> Iterator[None]:
-    """Say what to lower when memory runs out.
+def explain_trouble(config: CommonSettings, advice: str) -> Iterator[None]:
+    """Say in our own words what went wrong with the machine, and what to do.
 
     Args:
         config: Settings of the run.
-        advice: What to lower first; what helps every training is added.
+        advice: What to lower first when memory runs out; what helps every training is added.
 
     Raises:
-        TrainingError: it did.
+        TrainingError: memory ran out, or a file cannot be read or written.
     """
+    folder = str(config.output_dir)
     try:
         yield
+    except OSError as exc:
+        msg = f"cannot load {config.model!r} or write to {folder!r}: {exc}"
+        raise TrainingError(msg) from exc
     except (RuntimeError, MemoryError) as exc:
         text = str(exc).lower()
         known = isinstance(exc, MemoryError | torch.OutOfMemoryError)
@@ -74,6 +91,7 @@ def explain_memory(config: CommonSettings, advice: str) -> Iterator[None]:
             raise
         msg = (
             f"out of memory. {advice}, or set gradient_checkpointing, dtype='bfloat16' or "
-            f"lora_rank. Earlier checkpoints in {str(config.output_dir)!r} are kept"
+            f"lora_rank; in a new output directory, if {folder!r} has a checkpoint already: "
+            "checkpoints are kept, and go on with the settings they were made with"
         )
         raise TrainingError(msg) from exc

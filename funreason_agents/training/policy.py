@@ -13,13 +13,14 @@ import torch
 from transformers import PreTrainedTokenizerBase, PrinterCallback, TrainerCallback
 from trl.trainer.grpo_config import GRPOConfig
 
-from funreason_agents.errors import FunReasonError, TrainingError
+from funreason_agents.errors import TrainingError
 from funreason_agents.training.egpo import EGPOTrainer
 from funreason_agents.training.machine import (
     find_precision,
     is_cpu_only,
     make_lora,
     share_work,
+    use_one_device,
 )
 from funreason_agents.training.reinforce_config import ReinforceConfig
 from funreason_agents.training.rollouts import Assignment
@@ -39,7 +40,7 @@ def make_policy_trainer(
         trainer = EGPOTrainer(
             model=config.model,
             reward_funcs=[assignment.reward],
-            args=_to_arguments(config),
+            args=use_one_device(_to_arguments(config, tokenizer)),
             train_dataset=assignment.prompts,
             processing_class=tokenizer,
             peft_config=make_lora(config),
@@ -56,10 +57,11 @@ def make_policy_trainer(
     return trainer
 
 
-def _to_arguments(config: ReinforceConfig) -> GRPOConfig:
+def _to_arguments(config: ReinforceConfig, tokenizer: PreTrainedTokenizerBase) -> GRPOConfig:
     on_gpu = torch.cuda.is_available()
     precision = find_precision(config)
     accumulation = find_accumulation(config)
+    by_vllm = should_use_vllm(config)
     return GRPOConfig(
         output_dir=str(config.output_dir),
         model_init_kwargs={"dtype": "bfloat16" if precision == "bfloat16" else "float32"},
@@ -80,7 +82,9 @@ def _to_arguments(config: ReinforceConfig) -> GRPOConfig:
         max_steps=config.steps,
         bf16=precision == "mixed",
         gradient_checkpointing=config.gradient_checkpointing,
-        use_vllm=should_use_vllm(config),
+        use_vllm=by_vllm,
+        # It knows the ends of messages from the model's files only, not from the chat template.
+        generation_kwargs={"stop_token_ids": [tokenizer.eos_token_id]} if by_vllm else None,
         vllm_mode="colocate",
         vllm_gpu_memory_utilization=config.vllm_gpu_memory,
         vllm_max_model_length=config.max_prompt_length + config.max_completion_length,
@@ -129,27 +133,22 @@ def find_accumulation(config: ReinforceConfig) -> int:
 
 
 @contextmanager
-def explain_trouble(config: ReinforceConfig) -> Iterator[None]:
-    """Say in our own words what went wrong, and what to do.
+def explain_sampling() -> Iterator[None]:
+    """Say what it means if no token can be drawn.
 
     Raises:
-        TrainingError: the model broke down, or a file cannot be read or written.
+        TrainingError: the model broke down.
     """
     try:
         yield
-    except FunReasonError:
-        raise
     except RuntimeError as exc:
-        # What sampling says of logits that are no numbers.
-        if "probability tensor contains" not in str(exc):
+        # What sampling says of logits that are no numbers, on a CPU and on a GPU.
+        if not any(sign in str(exc) for sign in ("probability tensor contains", "device-side")):
             raise
         msg = (
             "the model gives no probabilities any more (NaN); lower learning_rate. Earlier "
             "checkpoints are kept"
         )
-        raise TrainingError(msg) from exc
-    except OSError as exc:
-        msg = f"cannot load {config.model!r} or write to {str(config.output_dir)!r}: {exc}"
         raise TrainingError(msg) from exc
 
 

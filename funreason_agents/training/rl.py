@@ -19,9 +19,9 @@ from funreason_agents.schemas.record import TrainingRecord
 from funreason_agents.training.config import WEIGHTS
 from funreason_agents.training.egpo import EGPOTrainer
 from funreason_agents.training.episodes import make_episodes
-from funreason_agents.training.machine import explain_memory, find_precision
+from funreason_agents.training.machine import explain_trouble, find_precision
 from funreason_agents.training.policy import (
-    explain_trouble,
+    explain_sampling,
     make_policy_trainer,
     should_use_vllm,
 )
@@ -38,6 +38,7 @@ from funreason_agents.training.run_folder import (
     save_weights,
 )
 from funreason_agents.training.run_record import (
+    forget_peak_memory,
     measure_peak_memory,
     read_curves,
     to_curves,
@@ -96,13 +97,15 @@ def reinforce(
     tokenizer = prepare_tokenizer(config.model, template=config.template)
     check_template(tokenizer)
     tokenizer.padding_side = "left"
-    assignment = _assign(rows_or_path, _within_context(config), environment, tokenizer)
+    limited = _within_context(config)
+    assignment = _assign(rows_or_path, limited, environment, tokenizer)
     folder = config.output_dir
     record = open_run(config, assignment.data_hash)
     if is_done(record, folder):
         return ReinforceResult(folder / WEIGHTS, dict(record["metrics"]), read_curves(folder))
-    with explain_trouble(config), explain_memory(config, _advise(config)):
-        trainer = make_policy_trainer(config, tokenizer, assignment)
+    forget_peak_memory()
+    with explain_trouble(config, _advise(config)), explain_sampling():
+        trainer = make_policy_trainer(limited, tokenizer, assignment)
         if on_progress is not None:
             trainer.add_callback(Reporter(on_progress))
         if record is None and trainer.is_world_process_zero():

@@ -158,7 +158,10 @@ def assign_episodes(
         ]
         done = [score for score in scores if score is not None]
         if not done:
-            msg = "the world broke in every episode of a round; `funreason doctor` may tell why"
+            msg = (
+                "the world broke in every episode that this process played; `funreason doctor` may "
+                "tell why"
+            )
             raise EnvError(msg)
         log_metric("episode/success", sum(score.success for score in done) / len(done))
         log_metric("episode/progress", sum(score.progress for score in done) / len(done))

@@ -20,6 +20,7 @@ from transformers import (
     TrainerState,
     TrainingArguments,
 )
+from transformers.trainer_utils import align_special_tokens
 
 from funreason_agents.errors import TrainingError
 from funreason_agents.training.config import ADAPTER, WEIGHTS, CommonSettings
@@ -46,22 +47,31 @@ class TrainingResult:
 def open_run(config: CommonSettings, data_hash: str) -> dict[str, Any] | None:
     """Return what is recorded of this run so far.
 
+    Returns:
+        The record; None if there is none, or of a run that stopped before its first checkpoint:
+        there is nothing to go on from, and nothing to lose.
+
     Raises:
-        TrainingError: the directory holds another run, or checkpoints of nobody knows what.
+        TrainingError: the directory holds another run, or weights of nobody knows what.
     """
     folder = config.output_dir
     record = read_run_record(folder)
-    if record is not None:
-        require_same_run(record, config, data_hash, folder)
-    elif any(folder.glob("checkpoint-*")):
-        msg = f"{str(folder)!r} holds checkpoints but no run.json; choose another directory"
-        raise TrainingError(msg)
+    if record is None:
+        foreign = [name for name in (WEIGHTS, ADAPTER) if (folder / name).exists()]
+        foreign += [path.name for path in folder.glob("checkpoint-*")]
+        if foreign:
+            msg = f"{str(folder)!r} holds {foreign[0]} but no run.json; choose another directory"
+            raise TrainingError(msg)
+        return None
+    if record.get("status") != "done" and find_last_checkpoint(folder) is None:
+        return None
+    require_same_run(record, config, data_hash, folder)
     return record
 
 
 def is_done(record: Mapping[str, Any] | None, folder: Path) -> TypeGuard[Mapping[str, Any]]:
     """Return whether a run came to its end, and its weights are there."""
-    return record is not None and record["status"] == "done" and (folder / WEIGHTS).is_dir()
+    return record is not None and record.get("status") == "done" and (folder / WEIGHTS).is_dir()
 
 
 def find_last_checkpoint(folder: Path, required: Sequence[str] = ()) -> Path | None:
@@ -111,8 +121,10 @@ def save_weights(
     if trainer.is_world_process_zero():
         if lora:
             base = AutoModelForCausalLM.from_pretrained(config.model, dtype=torch.float32)
-            tuned = PeftModel.from_pretrained(base, str(folder / ADAPTER))
-            tuned.merge_and_unload().save_pretrained(half)
+            tuned = PeftModel.from_pretrained(base, str(folder / ADAPTER)).merge_and_unload()
+            # As the trainer did with the model that it tuned.
+            align_special_tokens(tuned, tokenizer)  # type: ignore[no-untyped-call]
+            tuned.save_pretrained(half)
         tokenizer.save_pretrained(half)
         shutil.rmtree(target, ignore_errors=True)
         half.rename(target)

@@ -46,7 +46,7 @@ def write_run_record(
         data_hash: Of the rows, as `hash_rows` gives it.
         metrics: Counts and measurements, JSON values; what is not finite becomes null.
         curves: By name.
-        status: `running`, `done` or `failed`.
+        status: `running` or `done`.
 
     Raises:
         ExportError: the folder cannot be written.
@@ -150,8 +150,15 @@ def find_versions() -> dict[str, str]:
     return versions
 
 
+def forget_peak_memory() -> None:
+    """Measure anew from here on; what a process without a GPU has used cannot be forgotten."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+
+
 def measure_peak_memory() -> int:
-    """Return the most bytes used so far: of the accelerator where there is one, else of us."""
+    """Return the most bytes used so far: of the GPU where there is CUDA, else of this process."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         return int(torch.cuda.max_memory_allocated())

@@ -14,6 +14,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling, SFTTrainer
 
 from funreason_agents.errors import TrainingError
+from funreason_agents.training.house_trainer import HouseTrainer, LogAtCheckpoints
 from funreason_agents.training.losses import Balance, Counts, mix_sums, segment_sums
 from funreason_agents.training.segments import REASONING, RESULT, SegmentCollator, ThinkMarks
 
@@ -21,12 +22,13 @@ BALANCE = "balance.pt"
 """File in a checkpoint with alpha and the state of its optimizer."""
 
 
-class GuardedTrainer(SFTTrainer):
+class GuardedTrainer(HouseTrainer, SFTTrainer):
     """TRL's trainer and TRL's loss, which stops before a non-finite loss reaches the weights."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._all_finite: Tensor | None = None
+        self.add_callback(LogAtCheckpoints())
 
     def training_step(self, *args: Any, **options: Any) -> Tensor:
         """Run a forward and a backward pass.

@@ -88,7 +88,7 @@ def find_think_marks(tokenizer: PreTrainedTokenizerBase) -> ThinkMarks:
     closing: set[tuple[int, ...]] = set()
     for reasoning, answer in _PROBES:
         message = {"role": "assistant", "reasoning_content": reasoning, **answer}
-        with boundary(TrainingError, "rendering reasoning with the chat template"):
+        with boundary(TrainingError, "render reasoning with the chat template"):
             text = str(
                 tokenizer.apply_chat_template(
                     [{"role": "user", "content": "go"}, message], tokenize=False

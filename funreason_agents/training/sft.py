@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import torch
@@ -30,10 +29,12 @@ from funreason_agents.training.config import WEIGHTS, FineTuneConfig
 from funreason_agents.training.heldout import measure_heldout
 from funreason_agents.training.losses import Balance
 from funreason_agents.training.machine import (
-    explain_memory,
+    explain_trouble,
     find_precision,
     is_cpu_only,
     make_lora,
+    share_work,
+    use_one_device,
 )
 from funreason_agents.training.rows import Row, read_rows
 from funreason_agents.training.run_folder import (
@@ -46,6 +47,7 @@ from funreason_agents.training.run_folder import (
     save_weights,
 )
 from funreason_agents.training.run_record import (
+    forget_peak_memory,
     hash_rows,
     measure_peak_memory,
     read_curves,
@@ -53,7 +55,7 @@ from funreason_agents.training.run_record import (
     write_run_record,
 )
 from funreason_agents.training.segment_trainer import BALANCE, GuardedTrainer, SegmentTrainer
-from funreason_agents.training.segments import ThinkMarks, TokenRow, tokenize_row
+from funreason_agents.training.segments import ThinkMarks, TokenRow
 from funreason_agents.training.template import prepare_tokenizer
 
 CURVE_NAMES = (
@@ -72,7 +74,7 @@ class _Job:
     config: FineTuneConfig
     tokenizer: PreTrainedTokenizerBase
     checked: CheckedRows
-    heldout: list[TokenRow]
+    heldout_left_out: int
     data_hash: str
 
     @property
@@ -99,7 +101,8 @@ def fine_tune(
 
     Raises:
         TrainingError: the rows or the template are unfit (see `check_rows`), `output_dir` holds
-            another run, the model cannot be loaded, a loss is not finite, or memory ran out.
+            another run, or one that other processes began, the model cannot be loaded, a loss is
+            not finite, a file cannot be written, or memory ran out.
             Earlier checkpoints are kept.
     """
     job = _prepare(rows_or_path, config, heldout)
@@ -108,15 +111,16 @@ def fine_tune(
         return FineTuneResult(
             job.folder / WEIGHTS, dict(record["metrics"]), read_curves(job.folder)
         )
+    _require_same_processes(record, job.folder)
     set_seed(config.seed)
-    with explain_memory(config, _advise(config)):
+    forget_peak_memory()
+    with explain_trouble(config, _advise(config)):
         trainer = make_trainer(job.config, job.tokenizer, job.checked.rows, job.checked.marks)
         if on_progress is not None:
             trainer.add_callback(Reporter(on_progress))
-        metrics = dict(record["metrics"]) if record else {"checks": job.checked.report.to_json()}
-        if record is None:
-            trainer.add_callback(_Begin(job, trainer, metrics))
-        return _run(job, trainer, metrics)
+        begin = _Begin(job, trainer, record)
+        trainer.add_callback(begin)
+        return _run(job, trainer, begin)
 
 
 def check_fine_tuning(
@@ -130,29 +134,45 @@ def check_fine_tuning(
         heldout: As for `fine_tune`.
 
     Raises:
-        TrainingError: as `check_rows`, or the model's tokenizer cannot be loaded.
+        TrainingError: as `check_rows`, the model's tokenizer cannot be loaded, or `output_dir`
+            holds another run.
     """
-    return _prepare(rows_or_path, config, heldout).checked.report
+    job = _prepare(rows_or_path, config, heldout)
+    open_run(config, job.data_hash)
+    return job.checked.report
 
 
 def _prepare(rows_or_path: Rows, config: FineTuneConfig, heldout: Rows | None) -> _Job:
     rows = read_rows(rows_or_path)
     held: list[Row] = [] if heldout is None else read_rows(heldout)
-    with boundary(TrainingError, f"reading the model {config.model!r}"):
+    with boundary(TrainingError, f"read the model {config.model!r}"):
         known = AutoConfig.from_pretrained(config.model).get_text_config()
     tokenizer = prepare_tokenizer(config.model, template=config.template)
-    context = getattr(known, "max_position_embeddings", None) or config.max_length
-    # What identifies the run stays as it was given; what is too long depends on the model too.
-    limited = config.model_copy(update={"max_length": min(config.max_length, context)})
-    checked = prepare_rows(rows, tokenizer, limited, held)
-    fitting = [tokenize_row(tokenizer, row) for row in held]
+    context = getattr(known, "max_position_embeddings", None)
+    checked = prepare_rows(rows, tokenizer, config, held, context)
     return _Job(
         config=config,
         tokenizer=tokenizer,
         checked=checked,
-        heldout=[row for row in fitting if len(row.input_ids) <= limited.max_length],
+        heldout_left_out=len(held) - len(checked.heldout),
         data_hash=hash_rows([*rows, {"held_out": hash_rows(held)}]),
     )
+
+
+def _require_same_processes(record: Mapping[str, Any] | None, folder: Path) -> None:
+    """Check that a run goes on in as many processes: they share out the rows of a step.
+
+    Raises:
+        TrainingError: it does not.
+    """
+    here = share_work().num_processes
+    there = here if record is None else record["metrics"].get("processes", here)
+    if there != here:
+        msg = (
+            f"{str(folder)!r} holds a run of {there} processes, and there are {here} now. Start "
+            "as many, or choose another output directory"
+        )
+        raise TrainingError(msg)
 
 
 class _Begin(TrainerCallback):
@@ -161,15 +181,28 @@ class _Begin(TrainerCallback):
     The trainer calls it once the model lies on its devices, in parts if it is sharded.
     """
 
-    def __init__(self, job: _Job, trainer: GuardedTrainer, metrics: dict[str, Any]) -> None:
-        self.job, self.trainer, self.metrics = job, trainer, metrics
+    def __init__(
+        self, job: _Job, trainer: GuardedTrainer, record: Mapping[str, Any] | None
+    ) -> None:
+        self.job, self.trainer = job, trainer
+        self.metrics: dict[str, Any] = {} if record is None else dict(record["metrics"])
+        self.started = time.perf_counter()
+        """When the first step began."""
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
+        if not self.metrics:
+            self._measure()
+        self.started = time.perf_counter()
+
+    def _measure(self) -> None:
         job, trainer = self.job, self.trainer
-        if job.heldout:
-            self.metrics["heldout"] = {"before": _measure(job, trainer)}
+        self.metrics["checks"] = job.checked.report.to_json()
+        self.metrics["processes"] = trainer.accelerator.num_processes
+        if job.checked.heldout:
+            before = _measure(job, trainer)
+            self.metrics["heldout"] = {"left_out": job.heldout_left_out, "before": before}
         if trainer.is_world_process_zero():
             write_run_record(
                 job.folder, job.config, job.data_hash, self.metrics, {}, status="running"
@@ -177,35 +210,32 @@ class _Begin(TrainerCallback):
         trainer.accelerator.wait_for_everyone()
 
 
-def _run(job: _Job, trainer: GuardedTrainer, metrics: dict[str, Any]) -> FineTuneResult:
+def _run(job: _Job, trainer: GuardedTrainer, begin: _Begin) -> FineTuneResult:
     last = find_last_checkpoint(job.folder, [BALANCE] if job.config.loss == "ssb" else [])
     if last is not None and isinstance(trainer, SegmentTrainer):
         trainer.load_balance(last)
     before = _read_token_count(last)
     trainer._total_train_tokens = before  # TRL counts from nothing in each process
-    started = time.perf_counter()
     output = trainer.train(resume_from_checkpoint=None if last is None else str(last))
-    seconds = time.perf_counter() - started
+    seconds = time.perf_counter() - begin.started
     curves = to_curves(trainer.state.log_history, CURVE_NAMES)
-    losses = [value for _, value in curves.get("loss", ())]
     tokens = trainer._total_train_tokens
-    metrics |= {
+    metrics = begin.metrics | {
         "steps": output.global_step,
         # Of the whole run; what the trainer returns is of this process alone.
-        "train_loss": fmean(losses) if losses else output.training_loss,
+        "train_loss": _mean(curves["loss"]),
         "resumed_from": None if last is None else last.name,
         "seconds": seconds,
         "tokens_seen": tokens,
         "tokens_per_second": (tokens - before) / seconds if tokens > before else None,
         "peak_memory_bytes": measure_peak_memory(),
         "trainable_parameters": trainer.get_num_trainable_parameters(),
-        "processes": trainer.accelerator.num_processes,
         "device": str(trainer.args.device),
         "precision": find_precision(job.config),
     }
     if isinstance(trainer, SegmentTrainer):
         metrics["alpha"] = trainer.alpha
-    if job.heldout:
+    if job.checked.heldout:
         metrics["heldout"] = {**metrics["heldout"], "after": _measure(job, trainer)}
     weights = save_weights(trainer, job.config, job.tokenizer)
     if trainer.is_world_process_zero():
@@ -216,7 +246,16 @@ def _run(job: _Job, trainer: GuardedTrainer, metrics: dict[str, Any]) -> FineTun
 
 def _measure(job: _Job, trainer: GuardedTrainer) -> dict[str, Any]:
     autocast = find_precision(job.config) == "mixed"
-    return measure_heldout(trainer, job.heldout, job.checked.marks, autocast=autocast)
+    return measure_heldout(trainer, job.checked.heldout, job.checked.marks, autocast=autocast)
+
+
+def _mean(points: Sequence[tuple[int, float]]) -> float:
+    """Return the mean over all steps of a curve whose points are means since the point before."""
+    steps = [0, *(step for step, _ in points)]
+    total = sum(
+        value * (step - before) for before, (step, value) in zip(steps, points, strict=False)
+    )
+    return total / steps[-1]
 
 
 def make_trainer(
@@ -232,11 +271,13 @@ def make_trainer(
     """
     precision = find_precision(config)
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
-    with boundary(TrainingError, f"loading the model {config.model!r}"):
+    # First, since it says what this process is: if weights are sharded, the first one loads them.
+    arguments = use_one_device(_to_arguments(config, precision))
+    with boundary(TrainingError, f"load the model {config.model!r}"):
         model = AutoModelForCausalLM.from_pretrained(config.model, dtype=dtype)
     options = {
         "model": model,
-        "args": _to_arguments(config, precision),
+        "args": arguments,
         "train_dataset": Dataset.from_list([vars(row) for row in rows]),
         "processing_class": tokenizer,
         "peft_config": make_lora(config, config.lora_alpha),

@@ -3,8 +3,10 @@ from book_rows import make_row, make_rows
 from transformers import AutoTokenizer
 
 from funreason_agents.errors import TrainingError
-from funreason_agents.training import check_rows, show_loss_mask
+from funreason_agents.training import check_rows, fine_tune, show_loss_mask
+from funreason_agents.training.checks import prepare_rows
 from funreason_agents.training.config import FineTuneConfig
+from funreason_agents.training.rows import to_step_rows
 
 
 @pytest.fixture
@@ -63,6 +65,24 @@ def test_heldout_rows_are_found_whatever_their_call_ids(tokenizer, config):
     assert (report.kept, report.heldout_duplicates) == (5, 1)
     with pytest.raises(TrainingError, match="held out"):
         check_rows(rows, tokenizer, config(heldout_duplicates="drop"), rows)
+
+
+def test_held_out_rows_that_are_too_long_are_counted_or_refused(tiny_model, tokenizer, tmp_path):
+    long = make_row(11)
+    long["prompt"][0]["content"] += " and so on" * 200
+    config = FineTuneConfig(
+        model=str(tiny_model), output_dir=tmp_path, max_steps=1, max_length=900, dtype="float32"
+    )
+    with pytest.raises(TrainingError, match="each of the 1 held-out rows has more than 900"):
+        check_rows(make_rows(6), tokenizer, config, [long])
+    heldout = fine_tune(make_rows(6), config, heldout=[make_row(12), long]).metrics["heldout"]
+    assert (heldout["left_out"], heldout["before"]["rows"]) == (1, 1)
+
+
+def test_what_the_model_cannot_read_is_said_to_be_that(tokenizer, config):
+    rows = to_step_rows(make_rows(6))
+    with pytest.raises(TrainingError, match=r"more than the 16 tokens .* can read.*\. Shorten"):
+        prepare_rows(rows, tokenizer, config(), context=16)
 
 
 CHATML = (

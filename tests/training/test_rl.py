@@ -1,4 +1,5 @@
 import json
+from types import SimpleNamespace
 
 import pytest
 import tiny
@@ -7,7 +8,8 @@ from book_rows import make_row
 from safetensors.torch import load_file
 
 from funreason_agents.errors import TrainingError
-from funreason_agents.training import rl
+from funreason_agents.training import policy, rl
+from funreason_agents.training.machine import use_one_device
 from funreason_agents.training.policy import should_use_vllm
 from funreason_agents.training.reinforce_config import ReinforceConfig
 from funreason_agents.training.rl import NO_SIGNAL, reinforce
@@ -147,7 +149,7 @@ def test_out_of_memory_says_what_to_lower(taught, tmp_path, monkeypatch, error):
         raise error
 
     monkeypatch.setattr(rl, "make_policy_trainer", fail)
-    with pytest.raises(TrainingError, match=r"Lower batch_size \(now 4.*lora_rank\. Earlier"):
+    with pytest.raises(TrainingError, match=r"Lower batch_size \(now 4.*lora_rank; in a new output"):
         reinforce(ROWS, settings(taught, tmp_path))
 
 
@@ -160,3 +162,29 @@ def test_vllm_is_used_only_where_there_is_a_gpu_and_vllm(tmp_path, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("funreason_agents.training.policy.find_spec", lambda name: object())
     assert should_use_vllm(config)
+
+
+def test_vllm_is_told_the_end_of_a_message_and_the_model_s_context(
+    taught, tokenizer, tmp_path, monkeypatch
+):
+    class Stop(Exception):
+        pass
+
+    def look(config, *_):
+        found.append(config)
+        raise Stop
+
+    found = []
+    monkeypatch.setattr(rl, "make_policy_trainer", look)
+    with pytest.raises(Stop):
+        reinforce(ROWS, settings(taught, tmp_path, max_prompt_length=4096))
+    monkeypatch.setattr(policy, "should_use_vllm", lambda config: True)
+    args = policy._to_arguments(found[0], tokenizer)
+    assert args.vllm_max_model_length == 1024, "the context of the model"
+    assert args.generation_kwargs == {"stop_token_ids": [tokenizer.eos_token_id]}
+
+
+def test_a_process_uses_one_accelerator():
+    args = SimpleNamespace(n_gpu=4, _n_gpu=4)
+    assert use_one_device(args)._n_gpu == 1
+    assert use_one_device(SimpleNamespace(n_gpu=0, _n_gpu=0))._n_gpu == 0

@@ -146,6 +146,25 @@ assert not heavy, heavy
     assert not (tmp_path / "x").exists()
 
 
+def test_a_missing_library_is_said_with_the_extra_that_brings_it():
+    script = """
+import sys
+sys.modules["trl"] = None  # as if it were not there
+from funreason_agents.errors import MissingExtraError
+try:
+    from funreason_agents.training import fine_tune
+except MissingExtraError as exc:
+    print(exc)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == (
+        'trl must be installed for this: pip install "funreason-agents[train]"'
+    )
+
+
 @pytest.mark.parametrize(
     ("knobs", "words"),
     [

@@ -316,7 +316,7 @@ def test_another_run_s_directory_is_refused(config):
     with pytest.raises(TrainingError, match="data_hash"):
         fine_tune(make_rows(9), settings)
     (settings.output_dir / "run.json").unlink()
-    with pytest.raises(TrainingError, match=r"checkpoints but no run\.json"):
+    with pytest.raises(TrainingError, match=r"holds weights but no run\.json"):
         fine_tune(make_rows(8), settings)
 
 

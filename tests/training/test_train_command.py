@@ -58,6 +58,20 @@ def test_rl_prints_rewards_and_the_share_of_groups_with_signal(
     assert f"Weights: {tmp_path / 'out' / 'weights'}" in said
 
 
+def test_rl_tells_of_steps_that_learn_from_earlier_rollouts(
+    funreason, tiny_model, tokenizer, tmp_path
+):
+    sizes = ("steps_per_generation=2", "save_steps=2", "prompts_per_step=1", "num_generations=2",
+             "batch_size=2", "max_completion_length=8")  # fmt: skip
+    status, said = funreason(
+        "train", "rl", write([make_row(0), make_row(4)], tmp_path), "--model", tiny_model,
+        "--out", tmp_path / "out", "--steps", 2, *(w for each in sizes for w in ("--set", each)),
+    )  # fmt: skip
+    assert status == 0, said
+    assert "step 1 of 2: reward" in said
+    assert "step 2 of 2: loss" in said
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
