@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -48,7 +49,7 @@ def run_fine_tuning(
     if dry_run:
         _print_plan(data, heldout, config)
         return 0
-    require_extra("train", *TRAIN)
+    _require_libraries()
     from funreason_agents.training.sft import fine_tune  # noqa: PLC0415  # needs the extra
 
     result = fine_tune(data, config, heldout=heldout, on_progress=_print_steps())
@@ -79,7 +80,7 @@ def run_reinforcement(
         EnvError: the environment broke.
     """
     config = _read_settings(ReinforceConfig, settings)
-    require_extra("train", *TRAIN)
+    _require_libraries()
     from funreason_agents.training.rl import reinforce  # noqa: PLC0415  # needs the extra
 
     result = reinforce(data, config, environment=environment, on_progress=_print_round)
@@ -90,6 +91,12 @@ def run_reinforcement(
         console.print(f"[yellow]{escape(result.note)}[/]")
     console.print(f"Weights: {escape(str(result.weights))}")
     return 0
+
+
+def _require_libraries() -> None:
+    require_extra("train", *TRAIN)
+    # What the libraries tell each other about names to come, nobody here can act on.
+    warnings.filterwarnings("ignore", ".*gradient_checkpointing.*", FutureWarning)
 
 
 def _is_first() -> bool:
@@ -125,7 +132,7 @@ def _print_plan(data: Path, heldout: Path | None, config: FineTuneConfig) -> Non
         table.add_row(name, escape(str(value)))
     console.print(table)
     try:
-        require_extra("train", *TRAIN)
+        _require_libraries()
     except MissingExtraError as exc:
         told = f"Lengths and the chat template were not checked: {exc}"
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from accelerate import PartialState
@@ -57,12 +57,26 @@ def share_work() -> PartialState:
     return PartialState(cpu=is_cpu_only())
 
 
-def use_one_device(args: Arguments) -> Arguments:
-    """Return a trainer's arguments with one accelerator for this process.
-
-    With several and no launcher, the libraries would split each batch by threads, which TRL
-    refuses.
-    """
+def make_arguments(kind: type[Arguments], config: CommonSettings, **more: Any) -> Arguments:
+    """Return the arguments of a trainer: what all trainings share, and `more`."""
+    args = kind(
+        output_dir=str(config.output_dir),
+        max_grad_norm=config.max_grad_norm,
+        bf16=find_precision(config) == "mixed",
+        gradient_checkpointing=config.gradient_checkpointing,
+        seed=config.seed,
+        data_seed=config.seed,
+        save_strategy="steps",
+        save_total_limit=config.keep_checkpoints,
+        logging_nan_inf_filter=False,
+        report_to="none",
+        disable_tqdm=True,
+        dataloader_pin_memory=torch.cuda.is_available(),
+        use_cpu=is_cpu_only(),
+        **more,
+    )
+    # With several accelerators and no launcher, the libraries would split each batch by threads,
+    # which TRL refuses.
     args._n_gpu = min(args.n_gpu, 1)
     return args
 

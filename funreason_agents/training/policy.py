@@ -17,10 +17,9 @@ from funreason_agents.errors import TrainingError
 from funreason_agents.training.egpo import EGPOTrainer
 from funreason_agents.training.machine import (
     find_precision,
-    is_cpu_only,
+    make_arguments,
     make_lora,
     share_work,
-    use_one_device,
 )
 from funreason_agents.training.reinforce_config import ReinforceConfig
 from funreason_agents.training.rollouts import Assignment
@@ -40,7 +39,7 @@ def make_policy_trainer(
         trainer = EGPOTrainer(
             model=config.model,
             reward_funcs=[assignment.reward],
-            args=use_one_device(_to_arguments(config, tokenizer)),
+            args=_to_arguments(config, tokenizer),
             train_dataset=assignment.prompts,
             processing_class=tokenizer,
             peft_config=make_lora(config),
@@ -58,13 +57,13 @@ def make_policy_trainer(
 
 
 def _to_arguments(config: ReinforceConfig, tokenizer: PreTrainedTokenizerBase) -> GRPOConfig:
-    on_gpu = torch.cuda.is_available()
-    precision = find_precision(config)
+    weights = "bfloat16" if find_precision(config) == "bfloat16" else "float32"
     accumulation = find_accumulation(config)
     by_vllm = should_use_vllm(config)
-    return GRPOConfig(
-        output_dir=str(config.output_dir),
-        model_init_kwargs={"dtype": "bfloat16" if precision == "bfloat16" else "float32"},
+    return make_arguments(
+        GRPOConfig,
+        config,
+        model_init_kwargs={"dtype": weights},
         per_device_train_batch_size=config.batch_size,
         gradient_accumulation_steps=accumulation,
         steps_per_generation=accumulation * config.steps_per_generation,
@@ -78,27 +77,15 @@ def _to_arguments(config: ReinforceConfig, tokenizer: PreTrainedTokenizerBase) -
         learning_rate=config.learning_rate,
         lr_scheduler_type="constant_with_warmup",
         warmup_steps=config.warmup_steps,
-        max_grad_norm=config.max_grad_norm,
         max_steps=config.steps,
-        bf16=precision == "mixed",
-        gradient_checkpointing=config.gradient_checkpointing,
         use_vllm=by_vllm,
         # It knows the ends of messages from the model's files only, not from the chat template.
         generation_kwargs={"stop_token_ids": [tokenizer.eos_token_id]} if by_vllm else None,
         vllm_mode="colocate",
         vllm_gpu_memory_utilization=config.vllm_gpu_memory,
         vllm_max_model_length=config.max_prompt_length + config.max_completion_length,
-        save_strategy="steps",
         save_steps=config.save_steps,
-        save_total_limit=config.keep_checkpoints,
-        seed=config.seed,
-        data_seed=config.seed,
         logging_steps=1,
-        logging_nan_inf_filter=False,
-        report_to="none",
-        disable_tqdm=True,
-        dataloader_pin_memory=on_gpu,
-        use_cpu=is_cpu_only(),
     )
 
 

@@ -31,10 +31,9 @@ from funreason_agents.training.losses import Balance
 from funreason_agents.training.machine import (
     explain_trouble,
     find_precision,
-    is_cpu_only,
+    make_arguments,
     make_lora,
     share_work,
-    use_one_device,
 )
 from funreason_agents.training.rows import Row, read_rows
 from funreason_agents.training.run_folder import (
@@ -272,7 +271,7 @@ def make_trainer(
     precision = find_precision(config)
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
     # First, since it says what this process is: if weights are sharded, the first one loads them.
-    arguments = use_one_device(_to_arguments(config, precision))
+    arguments = _to_arguments(config)
     with boundary(TrainingError, f"load the model {config.model!r}"):
         model = AutoModelForCausalLM.from_pretrained(config.model, dtype=dtype)
     options = {
@@ -295,9 +294,10 @@ def make_trainer(
     return trainer
 
 
-def _to_arguments(config: FineTuneConfig, precision: str) -> SFTConfig:
-    return SFTConfig(
-        output_dir=str(config.output_dir),
+def _to_arguments(config: FineTuneConfig) -> SFTConfig:
+    return make_arguments(
+        SFTConfig,
+        config,
         per_device_train_batch_size=config.batch_size,
         gradient_accumulation_steps=config.gradient_accumulation,
         num_train_epochs=config.epochs,
@@ -306,23 +306,11 @@ def _to_arguments(config: FineTuneConfig, precision: str) -> SFTConfig:
         warmup_steps=config.warmup,
         lr_scheduler_type=config.schedule,
         weight_decay=config.weight_decay,
-        max_grad_norm=config.max_grad_norm,
         max_length=config.max_length,
         packing=config.packing,
-        bf16=precision == "mixed",
-        gradient_checkpointing=config.gradient_checkpointing,
         torch_compile=config.compile,
-        seed=config.seed,
-        data_seed=config.seed,
-        save_strategy="steps",
         save_steps=config.save_steps,
-        save_total_limit=config.keep_checkpoints,
         logging_steps=config.log_steps,
-        logging_nan_inf_filter=False,
-        report_to="none",
-        disable_tqdm=True,
-        dataloader_pin_memory=torch.cuda.is_available(),
-        use_cpu=is_cpu_only(),
     )
 
 

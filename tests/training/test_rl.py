@@ -9,13 +9,12 @@ from safetensors.torch import load_file
 
 from funreason_agents.errors import TrainingError
 from funreason_agents.training import policy, rl
-from funreason_agents.training.machine import use_one_device
+from funreason_agents.training.machine import make_arguments
 from funreason_agents.training.policy import should_use_vllm
 from funreason_agents.training.reinforce_config import ReinforceConfig
 from funreason_agents.training.rl import NO_SIGNAL, reinforce
 from funreason_agents.training.run_folder import find_last_checkpoint
 
-pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:transformers")
 ROWS = [make_row(0), make_row(4)]
 
 
@@ -149,7 +148,9 @@ def test_out_of_memory_says_what_to_lower(taught, tmp_path, monkeypatch, error):
         raise error
 
     monkeypatch.setattr(rl, "make_policy_trainer", fail)
-    with pytest.raises(TrainingError, match=r"Lower batch_size \(now 4.*lora_rank; in a new output"):
+    with pytest.raises(
+        TrainingError, match=r"Lower batch_size \(now 4.*lora_rank; in a new output"
+    ):
         reinforce(ROWS, settings(taught, tmp_path))
 
 
@@ -184,7 +185,9 @@ def test_vllm_is_told_the_end_of_a_message_and_the_model_s_context(
     assert args.generation_kwargs == {"stop_token_ids": [tokenizer.eos_token_id]}
 
 
-def test_a_process_uses_one_accelerator():
-    args = SimpleNamespace(n_gpu=4, _n_gpu=4)
-    assert use_one_device(args)._n_gpu == 1
-    assert use_one_device(SimpleNamespace(n_gpu=0, _n_gpu=0))._n_gpu == 0
+def test_a_process_uses_one_accelerator(tmp_path):
+    for there, used in ((4, 1), (1, 1), (0, 0)):
+        args = make_arguments(
+            lambda count=there, **_: SimpleNamespace(n_gpu=count), settings("m", tmp_path)
+        )
+        assert args._n_gpu == used

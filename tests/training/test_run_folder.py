@@ -19,8 +19,6 @@ from funreason_agents.training.run_record import RUN
 from funreason_agents.training.segment_trainer import GuardedTrainer
 from funreason_agents.training.sft import check_fine_tuning, fine_tune
 
-pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:transformers")
-
 
 @pytest.fixture
 def settings(tiny_model, tmp_path):

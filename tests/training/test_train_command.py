@@ -4,8 +4,6 @@ import pytest
 import tiny
 from book_rows import make_row, make_rows
 
-pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:transformers")
-
 
 def write(rows, folder):
     file = folder / "rows.jsonl"
