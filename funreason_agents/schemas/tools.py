@@ -25,12 +25,12 @@ class ToolSpec(Frozen):
     @property
     def properties(self) -> dict[str, dict[str, Any]]:
         """The schema of each parameter by name."""
-        return dict(self.parameters.get("properties", {}))
+        return dict(self.parameters.get("properties") or {})
 
     @property
     def required(self) -> tuple[str, ...]:
         """The names of the parameters that must be given."""
-        return tuple(self.parameters.get("required", ()))
+        return tuple(self.parameters.get("required") or ())
 
     def to_function(self) -> dict[str, Any]:
         """Return the form in which models and training rows are told of it: OpenAI's function."""

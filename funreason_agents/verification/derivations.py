@@ -285,9 +285,11 @@ def _numbers(source: Source) -> list[float]:
 
 
 def _options(schema: dict[str, Any]) -> Iterator[Any]:
-    for each in (schema, *schema.get("anyOf", ()), schema.get("items") or {}):
-        yield from each.get("enum", ())
-        yield from each.get("examples", ())
+    for each in (schema, *(schema.get("anyOf") or ()), schema.get("items")):
+        if not isinstance(each, dict):  # a table fills what is not there with nulls
+            continue
+        yield from each.get("enum") or ()
+        yield from each.get("examples") or ()
         for key in ("const", "default"):
             if key in each:
                 default = each[key]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from funreason_agents.schemas.tools import ToolSpec
 from funreason_agents.schemas.words import content_words, overlap
@@ -64,7 +65,7 @@ def find_asked(
     or if the tool speaks of much of it; words that the foreign tool and the usual values for it
     have are no sign, and one word alone is none either.
     """
-    examples = [schema.get("examples", ()) for schema in foreign.properties.values()]
+    examples = [schema.get("examples") or () for schema in _schemas(foreign).values()]
     theirs = _told(foreign) | content_words(" ".join(str(v) for each in examples for v in each))
     for part in re.split(r"[.!?;\n]+|,|\b(?:and|then|also)\b", request):
         said = content_words(part) - _COURTESY
@@ -89,5 +90,11 @@ def _words(tool: ToolSpec) -> frozenset[str]:
 
 
 def _parameter_texts(tool: ToolSpec) -> Iterable[str]:
-    for name, schema in tool.properties.items():
-        yield f"{name} {schema.get('description', '')}"
+    for name, schema in _schemas(tool).items():
+        yield f"{name} {schema.get('description') or ''}"
+
+
+def _schemas(tool: ToolSpec) -> dict[str, dict[str, Any]]:
+    """Return the schemas of the parameters; a table fills what is not there with nulls."""
+    properties: dict[str, Any] = tool.parameters.get("properties") or {}
+    return {name: each if isinstance(each, dict) else {} for name, each in properties.items()}

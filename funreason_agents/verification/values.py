@@ -11,6 +11,25 @@ from datetime import date
 from functools import lru_cache
 from typing import Any
 
+_UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao, Burmese, Khmer
+    "\u2e80-\u312f\u31a0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f"
+    "\U00020000-\U0003ffff"  # Chinese and Japanese, with the line before
+)
+"""The characters, as in a character class, of scripts that put no space between words."""
+_HANGUL = "\u1100-\u11ff\u3130-\u318f\uac00-\ud7af"
+
+
+def _begins(inside: str) -> str:
+    """Return a pattern for where a word begins: after none of the characters of a word."""
+    return rf"(?<!(?![{_UNSPACED}])[{inside}])"
+
+
+def _ends(inside: str) -> str:
+    """Return a pattern for where a word ends; Korean puts its particles right after a word."""
+    return rf"(?!(?![{_UNSPACED}{_HANGUL}])[{inside}])"
+
+
 _UNITS = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
     "sixteen seventeen eighteen nineteen"
@@ -26,9 +45,11 @@ NUMBER_WORD = re.compile(
 )
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?"
 _NOT_CODE = r"(?![A-Za-z_]*\d)"  # the 4 of an id such as 4F7K2 is no number
-_NUMBER = re.compile(rf"(?<![\w.])[-+]?{_DIGITS}{_NOT_CODE}")
-_PLAIN_NUMBER = re.compile(rf"(?<![\w.:/-])[-+]?{_DIGITS}{_NOT_CODE}(?![-:/]\d)")
-_COMMA_NUMBER = re.compile(r"(?<![\w.,])[-+]?(?:\d{1,3}(?:\.\d{3})+|\d+),\d{1,2}(?![\w,]|\.\d)")
+_NUMBER = re.compile(_begins(r"\w.") + rf"[-+]?{_DIGITS}{_NOT_CODE}")
+_PLAIN_NUMBER = re.compile(_begins(r"\w.:/-") + rf"[-+]?{_DIGITS}{_NOT_CODE}(?![-:/]\d)")
+_COMMA_NUMBER = re.compile(
+    _begins(r"\w.,") + r"[-+]?(?:\d{1,3}(?:\.\d{3})+|\d+),\d{1,2}(?!\.\d)" + _ends(r"\w,")
+)
 
 _MONTHS = re.findall(
     r"\w+", "january february march april may june july august september october november december"
@@ -38,8 +59,8 @@ _MONTH = (
     r"|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec)\b\.?"
 )
 _DAY = r"(\d{1,2})(?:st|nd|rd|th)?"
-_ISO = r"(?<![\w-])(\d{4})-(\d{2})-(\d{2})(?![\da-su-z_]|-\w)"
-_NUMERIC = r"(?<![\w./-])(\d{1,2})(?P<mark>[/.])(\d{1,2})(?P=mark)(\d{4})(?![\w/-])"
+_ISO = _begins(r"\w-") + r"(\d{4})-(\d{2})-(\d{2})(?![\da-su-z_]|-\w)"
+_NUMERIC = _begins(r"\w./-") + r"(\d{1,2})(?P<mark>[/.])(\d{1,2})(?P=mark)(\d{4})" + _ends(r"\w/-")
 DATE = re.compile(
     rf"{_ISO}|{_NUMERIC}|\b{_MONTH}\s+(?:the\s+)?{_DAY}\b(?!:|\.\d)(?:,?\s+(\d{{4}})\b)?"
     rf"|(?<![\w.:/-]){_DAY}\s+(?:of\s+)?{_MONTH}(?:,?\s+(\d{{4}})\b)?",
@@ -67,11 +88,12 @@ def is_number(value: Any) -> bool:
 def same_value(left: Any, right: Any) -> bool:
     """Compare two JSON values after normalisation.
 
-    Strings are compared without case and outer or repeated white space, numbers with a relative
-    tolerance of 1e-9, lists in order, objects by key.
+    Strings are compared without case and outer or repeated white space, lists in order, objects by
+    key. Whole numbers must be equal, since they may be ids or times; where one has a fraction,
+    there is a relative tolerance of 1e-9, but never more than 1e-4.
     """
     if is_number(left) and is_number(right):
-        return math.isclose(left, right, rel_tol=1e-9, abs_tol=1e-12)
+        return _same_number(left, right)
     if isinstance(left, str) and isinstance(right, str):
         return left == right or fold(left) == fold(right)
     if isinstance(left, list) and isinstance(right, list):
@@ -79,6 +101,22 @@ def same_value(left: Any, right: Any) -> bool:
     if isinstance(left, dict) and isinstance(right, dict):
         return left.keys() == right.keys() and all(same_value(left[k], right[k]) for k in left)
     return type(left) is type(right) and bool(left == right)
+
+
+def _same_number(left: float, right: float) -> bool:
+    if left == right:
+        return True
+    if isinstance(left, int) and isinstance(right, int):
+        return False
+    try:
+        # A number in text is read as a float, which above 2**53 stands for several whole ones.
+        left, right = float(left), float(right)
+    except OverflowError:
+        return False
+    if left.is_integer() and right.is_integer():
+        return left == right
+    slack = max(1e-9 * max(abs(left), abs(right)), 1e-12)
+    return abs(left - right) <= min(slack, 1e-4)
 
 
 def to_plain(text: str) -> str:
@@ -134,6 +172,8 @@ def text_holds(text: str, value: Any) -> bool:
 def folded_holds(text: str, needle: str, inside: str = r"\w") -> bool:
     """Return whether the folded `text` has the folded `needle` as a whole word.
 
+    Next to a script that is written without spaces a word may begin and end anywhere.
+
     Args:
         text: Where to look.
         needle: What to look for.
@@ -141,16 +181,19 @@ def folded_holds(text: str, needle: str, inside: str = r"\w") -> bool:
     """
     if not needle or needle not in text:
         return False
-    left = rf"(?<![{inside}])" if needle[0].isalnum() else ""
-    right = rf"(?![{inside}])" if needle[-1].isalnum() else ""
+    left = _begins(inside) if _is_bordered(needle[0]) else ""
+    right = _ends(inside) if _is_bordered(needle[-1]) else ""
     return re.search(left + re.escape(needle) + right, text) is not None
+
+
+def _is_bordered(character: str) -> bool:
+    return character.isalnum() and re.match(rf"[{_UNSPACED}]", character) is None
 
 
 def holds_number(ordered: Sequence[float], value: float) -> bool:
     """Return whether the ascending `ordered` has a number that is the same value."""
-    slack = max(1e-9 * abs(value), 1e-12)
-    place = bisect_left(ordered, value - slack)
-    return place < len(ordered) and ordered[place] <= value + slack
+    place = bisect_left(ordered, value)
+    return any(_same_number(each, value) for each in ordered[max(0, place - 1) : place + 1])
 
 
 def dates_in(text: str) -> list[Day]:
