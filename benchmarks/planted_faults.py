@@ -359,7 +359,7 @@ FAULTS = (
     Fault("misspelt_name", 4, _rename(_misspell), True),
     Fault("option_in_other_case", 4, _recase_option, True),
     Fault("list_as_text", 4, _list_as_text, True),
-    Fault("called_twice", 4, _call_twice, True),
+    Fault("called_twice", 4, _call_twice),
     Fault("missing_parameter", 4, _drop_required),
     Fault("extra_parameter", 4, _add_parameter),
     Fault("swapped_values", 4, _swap),

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Annotated, Any, get_args
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables.config import RunnableConfig, get_executor_for_config
-from langgraph.channels import DeltaChannel
+from langgraph.channels import DeltaChannel, EphemeralValue
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
@@ -37,13 +37,15 @@ from funreason_agents.refinement.agents import (
 )
 from funreason_agents.refinement.counts import apply_outcomes, count_outcomes
 from funreason_agents.refinement.options import RefinementContext
-from funreason_agents.refinement.rows import Step, read_rows
+from funreason_agents.refinement.rows import Step, read_rows, read_tools
 from funreason_agents.refinement.stages import (
     Mode,
+    attempt,
     find_passing,
     prepare_row,
     refine_row,
     split_row,
+    unreadable_row,
 )
 
 Json = dict[str, Any]
@@ -61,13 +63,14 @@ Rows = Annotated[list[Json], DeltaChannel(_keep_last, snapshot_frequency=SNAPSHO
 
 
 class RefinerInput(TypedDict, total=False):
-    """Which rows to refine, and how."""
+    """Which rows to refine, and how; each run on a thread says it anew."""
 
-    data: str
+    # Ephemeral, so that what one run was given does not stick to the next.
+    data: Annotated[str, EphemeralValue(str)]
     """A file of JSON lines; the rows stay there."""
     rows: Rows
     """The rows themselves, where there is no file."""
-    mode: Mode
+    mode: Annotated[Mode, EphemeralValue(str)]
 
 
 class RefinerOutput(TypedDict, total=False):
@@ -81,7 +84,10 @@ class RefinerOutput(TypedDict, total=False):
 class RefinerState(RefinerInput, RefinerOutput, total=False):
     """Working state of the data refiner."""
 
+    source: str
+    """The file of the rows; empty if they are in the state."""
     data_hash: str
+    chosen: Mode
     next: int
     """Position of the first row that is not refined yet; in HDR rounds, not asked yet."""
     round: int
@@ -134,14 +140,12 @@ def create_data_refiner(
         name: Shown in Studio and logs.
 
     Raises:
-        ConfigurationError: a model string is unknown or its key is missing.
+        ConfigurationError: a model string is unknown or its key is missing, or a judge is offline.
     """
     counted = ledger or Ledger()
     parts = _Parts(
         find_client=_find_client(model, counted),
-        judges=tuple(
-            client for each in judges or () if (client := _client("refine_score", each, counted))
-        ),
+        judges=tuple(_judge_client(each, counted) for each in judges or ()),
         answer=answer,
         train=train,
     )
@@ -166,10 +170,8 @@ def create_data_refiner(
     builder.add_conditional_edges("answer_hard", _after_answers, ["answer_hard", "train_student"])
     builder.add_conditional_edges("train_student", _after_round, ["begin_round", "settle"])
     builder.add_edge("settle", END)
-    # One step per batch, so as many as the rows need.
-    return builder.compile(checkpointer=checkpointer, name=name).with_config(
-        recursion_limit=1_000_000
-    )
+    graph = builder.compile(checkpointer=checkpointer, name=name)
+    return graph.with_config(recursion_limit=1_000_000)  # a step per batch, whatever they need
 
 
 def _find_client(
@@ -188,6 +190,14 @@ def _client(role: str, model: ModelLike, ledger: Ledger) -> ModelClient | None:
     return ModelClient(role, loaded, model_id=model_id(loaded), ledger=ledger, limiter=Limiter())
 
 
+def _judge_client(model: ModelLike, ledger: Ledger) -> ModelClient:
+    client = _client("refine_score", model, ledger)
+    if client is None:
+        msg = "the offline model cannot be one of `judges`; name chat models, or pass no judges"
+        raise ConfigurationError(msg)
+    return client
+
+
 def _scope(runtime: Runtime[RefinementContext], node: str) -> CallScope:
     info = runtime.execution_info
     return CallScope(thread_id=(info.thread_id if info else None) or "", node=node)
@@ -199,13 +209,13 @@ def _load(state: RefinerState) -> tuple[Sequence[Json], str]:
     Raises:
         ConfigurationError: they cannot be read, or have changed since the run began.
     """
-    if state.get("data"):
-        rows, found = read_rows(state["data"])
+    if state["source"]:
+        rows, found = read_rows(state["source"])
     else:
         rows, found = tuple(state.get("rows") or ()), ""  # they cannot change in the thread
     expected = state.get("data_hash")
     if expected and expected != found:
-        msg = f"{state['data']!r} has changed since this run began; begin another thread for it"
+        msg = f"{state['source']!r} has changed since this run began; begin another thread for it"
         raise ConfigurationError(msg)
     return rows, found
 
@@ -217,15 +227,18 @@ def _plan(parts: _Parts) -> Node:
             msg = f"unknown mode {mode!r}; use one of {list(get_args(Mode))}"
             raise ConfigurationError(msg)
         if mode == "hdr" and parts.answer is None:
-            msg = "mode 'hdr' needs a student: create_data_refiner(answer=...)"
+            msg = "mode 'hdr' needs a student: --student, or create_data_refiner(answer=...)"
             raise ConfigurationError(msg)
-        rows, found = _load({**state, "data_hash": ""})
+        source = state.get("data") or ""
+        rows, found = _load({**state, "source": source, "data_hash": ""})
         if not rows:
             msg = "there are no rows to refine; pass `data` (a file of JSON lines) or `rows`"
             raise ConfigurationError(msg)
         # An earlier run on the same thread may have left some.
         return {
-            "mode": mode,
+            **({"rows": []} if source else {}),
+            "chosen": mode,
+            "source": source,
             "data_hash": found,
             "next": 0,
             "round": 0,
@@ -246,7 +259,7 @@ def _check_rows(parts: _Parts) -> Node:
         rows, _ = _load(state)
         first = state["next"]
         batch = rows[first : first + context.batch]
-        refine = _row_refiner(state["mode"], parts, context, _scope(runtime, "check_rows"))
+        refine = _row_refiner(state["chosen"], parts, context, _scope(runtime, "check_rows"))
         results = _map(refine, batch, config, parallel=parts.find_client() is not None)
         outcomes = [
             {"key": str(number), **result} for number, result in enumerate(results, start=first)
@@ -260,22 +273,16 @@ def _row_refiner(
     mode: Mode, parts: _Parts, context: RefinementContext, scope: CallScope
 ) -> Callable[[Json], Json]:
     client = parts.find_client()
-    judge = make_judge(client, scope) if client else None
+    refine: Callable[..., Json]
+    asked: dict[str, Callable[..., Any]] = {"judge": make_judge(client, scope)} if client else {}
     if mode in ("split", "hdr"):
-        return lambda row: split_row(row, judge=judge)
-    regenerate = make_regenerate(client, scope) if client else None
-    if mode == "fcdr":
-        return lambda row: refine_row(
-            row, judge=judge, regenerate=regenerate, most=context.regenerations
-        )
-    needs_call = make_needs_call(client, scope) if client else None
-    return lambda row: prepare_row(
-        row,
-        judge=judge,
-        regenerate=regenerate,
-        needs_call=needs_call,
-        most=context.regenerations,
-    )
+        refine = split_row
+    else:
+        refine = partial(refine_row if mode == "fcdr" else prepare_row, most=context.regenerations)
+        asked |= {"regenerate": make_regenerate(client, scope)} if client else {}
+    if client and mode == "egpo":
+        asked["needs_call"] = make_needs_call(client, scope)
+    return lambda row: attempt(refine, row, otherwise=unreadable_row(), **asked)
 
 
 def _map(
@@ -306,17 +313,21 @@ def _answer_hard(parts: _Parts) -> Node:
         scope = _scope(runtime, "answer_hard")
         rows, _ = _load(state)
         keys = [key for key in _hard_keys(state) if key >= state["next"]][: context.batch]
-        asked = [{name: rows[key][name] for name in ("prompt", "tools")} for key in keys]
+        asked = [
+            {"prompt": rows[key]["prompt"], "tools": read_tools(rows[key].get("tools"))}
+            for key in keys
+        ]
         answers = parts.answer(asked, context.samples)
         if len(answers) != len(keys):
             msg = f"the student answered {len(answers)} of {len(keys)} rows; it must answer each"
             raise ConfigurationError(msg)
         client = parts.find_client()
         judge = make_judge(client, scope) if client else None
+        judged = {int(each["key"]) for each in state["outcomes"] if each.get("judged")}
 
         def gate(pair: tuple[int, Sequence[Json]]) -> tuple[list[Json], Json | None]:
             row = rows[pair[0]]
-            passing = find_passing(row, pair[1], judge)
+            passing = find_passing(row, pair[1], judge, judged=pair[0] in judged)
             for each in passing:
                 if score_answer(parts.judges, Step(row, each), context.tau, scope) == 1:
                     return passing, each
@@ -374,7 +385,7 @@ def _settle(state: RefinerState) -> Json:
 def _after_check(state: RefinerState) -> str:
     if state["next"] < state["counts"]["planned"]:
         return "check_rows"
-    return "begin_round" if state["mode"] == "hdr" and _hard_keys(state) else "settle"
+    return "begin_round" if state["chosen"] == "hdr" and _hard_keys(state) else "settle"
 
 
 def _after_answers(state: RefinerState) -> str:

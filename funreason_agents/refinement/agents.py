@@ -16,9 +16,10 @@ from funreason_agents.errors import ModelOutputError
 from funreason_agents.models.calls import form_of, split_reasoning
 from funreason_agents.models.client import CallScope, ModelClient
 from funreason_agents.prompts import render_prompt
+from funreason_agents.refinement.arguments import to_schema
 from funreason_agents.refinement.checks import Finding, Judge
 from funreason_agents.refinement.responses import Response, RowCall, to_message
-from funreason_agents.refinement.rows import Step
+from funreason_agents.refinement.rows import Step, calls_of_prompt, read_tools, to_tool
 from funreason_agents.refinement.stages import NeedsCall, Regenerate
 
 Json = dict[str, Any]
@@ -140,8 +141,11 @@ def make_student(client: ModelClient, scope: CallScope) -> Answer:
         return [[m for _ in range(samples) if (m := answer_once(row))] for row in rows]
 
     def answer_once(row: Json) -> Json | None:
-        chat = convert_to_messages([_to_openai(message) for message in row["prompt"]])
-        tools = [each if "function" in each else _wrap(each) for each in row["tools"]]
+        try:
+            chat = convert_to_messages(_to_chat(row["prompt"]))
+        except ValueError:  # a role or content of their own, which no chat model knows
+            return None
+        tools = [_to_function(each) for each in read_tools(row.get("tools"))]
         try:
             return _from_message(client.act(chat, tools, scope))
         except ModelOutputError:
@@ -156,24 +160,56 @@ def _from_message(message: AIMessage) -> Json:
     return to_message(Response("call" if calls else "text", reasoning or "", text, calls))
 
 
-def _wrap(function: Json) -> Json:
-    return {"type": "function", "function": function}
+def _to_function(tool: Json) -> Json:
+    """Return a tool of a row as providers take it, with JSON Schema's names of types."""
+    read = to_tool(tool)
+    return read.model_copy(update={"parameters": to_schema(read.parameters)}).to_function()
 
 
-def _to_openai(message: Json) -> Json:
-    """Return a message of a row with arguments as text, as OpenAI and LangChain have them."""
-    if not message.get("tool_calls"):
-        return message
-    calls = []
-    for number, call in enumerate(message["tool_calls"]):
-        inner = call.get("function", call)
-        arguments = inner.get("arguments", {})
-        text = arguments if isinstance(arguments, str) else _json(arguments)
-        function = {"name": inner["name"], "arguments": text}
-        calls.append(
-            {"id": call.get("id") or f"call_{number}", "type": "function", "function": function}
-        )
-    return {**message, "tool_calls": calls}
+def _to_chat(prompt: Sequence[Json]) -> list[Json]:
+    """Return messages as OpenAI and LangChain have them, with the ids that rows may leave out.
+
+    A result that names no call is that of the first call before it that has none yet.
+    """
+    chat: list[Json] = []
+    waiting: list[str] = []
+    for number, message in enumerate(prompt):
+        made = {**message, "content": _content_of(message)}
+        if message.get("tool_calls"):
+            made["tool_calls"] = _to_calls(message, number)
+            waiting = [call["id"] for call in made["tool_calls"]]
+        elif message.get("role") == "tool":
+            given = message.get("tool_call_id")
+            if given not in waiting:
+                given = waiting[0] if waiting else str(given or f"call_{number}")
+            made["tool_call_id"] = given
+            waiting = [each for each in waiting if each != given]
+        chat.append(made)
+    return chat
+
+
+def _to_calls(message: Json, number: int) -> list[Json]:
+    """Return the calls of a message, with arguments as text."""
+    read = zip(message["tool_calls"], calls_of_prompt([message]), strict=True)
+    return [
+        {
+            "id": str(call.get("id") or f"call_{number}_{place}"),
+            "type": "function",
+            "function": {"name": name, "arguments": _json(arguments)},
+        }
+        for place, (call, (name, arguments)) in enumerate(read)
+    ]
+
+
+def _content_of(message: Json) -> Any:
+    """Return the content of a message: text, or blocks; a result that is neither as JSON."""
+    content = message.get("content")
+    if content is None:
+        return ""
+    blocks = isinstance(content, list) and all(
+        isinstance(each, str) or (isinstance(each, dict) and "type" in each) for each in content
+    )
+    return content if isinstance(content, str) or blocks else _json(content)
 
 
 def _ask_check(client: ModelClient, check: str, step: Step, scope: CallScope) -> CheckDraft:

@@ -7,8 +7,10 @@ what code accepts, never the other way round.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from funreason_agents.refinement.arguments import (
     coerce,
@@ -17,10 +19,12 @@ from funreason_agents.refinement.arguments import (
     to_schema,
 )
 from funreason_agents.refinement.reasoning import find_reasoning_problem
+from funreason_agents.refinement.responses import RowCall
 from funreason_agents.refinement.rows import Step
-from funreason_agents.schemas.base import iterate_leaves
-from funreason_agents.verification.derivations import find_derivation
-from funreason_agents.verification.values import to_plain
+from funreason_agents.schemas.base import iterate_leaves, resolve_pointer
+from funreason_agents.schemas.words import content_words, split_identifier, stem
+from funreason_agents.verification.derivations import Facts, find_derivation
+from funreason_agents.verification.values import numbers_in, same_value, to_plain
 
 STAGES = (1, 2, 3, 4, 5)
 BQC, AC = (1, 2, 3), (4, 5)
@@ -46,6 +50,15 @@ _AT_ONCE = re.compile(
 """How a last sentence begins that announces a look-up now."""
 _LATER = re.compile(r"\b(?:if|once|when|whenever|after|until|unless|as\s+soon\s+as|then)\b", re.I)
 """What makes a promise one for later, which no call has to keep now."""
+_SEVERAL = re.compile(
+    r"\b(?:twice|thrice|again|both|dice|repeat\w*|once\s+more|one\s+more\s+(?!thing)|another\s+one"
+    r"|(?:several|multiple|many|(?:a\s+)?few)\s+times|a\s+(?:couple|pair)"
+    r"|each\s+of\s+(?:us|you|them)|for\s+(?:each|every)|every(?:one|body))\b",
+    re.I,
+)
+"""Words of a request that may want the same call more than once; numbers are looked at apart."""
+_DEEPEST = 4
+"""How far references and alternatives of a schema are followed, since they may go in circles."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +67,8 @@ class Finding:
 
     stage: int
     problem: str
+    judged: bool = False
+    """A judge refused what code accepts."""
 
 
 def find_first(
@@ -78,9 +93,12 @@ def find_first(
     for stage, check in _CHECKS.items():
         if stage not in stages:
             continue
-        problem = check(step) or (judge(stage, step) if judge and stage in JUDGED else None)
+        problem = check(step)
         if problem:
             return Finding(stage, problem)
+        refusal = judge(stage, step) if judge and stage in JUDGED else None
+        if refusal:
+            return Finding(stage, refusal, judged=True)
     return None
 
 
@@ -114,15 +132,65 @@ def _check_query_and_tool(step: Step) -> str | None:
         if call.name not in step.tools:
             return "unknown_tool"
     for call in step.response.calls:
-        schemas = to_schema(step.tools[call.name].parameters).get("properties", {})
+        whole = to_schema(step.tools[call.name].parameters)
         for name, value in call.arguments.items():
-            schema = schemas.get(name)
+            schema = whole.get("properties", {}).get(name)
             # What is only of the wrong type is for check 4.
-            meant = coerce(value, schema) if isinstance(schema, dict) else value
-            leaves = (leaf for _, leaf in iterate_leaves(meant))
-            if any(find_derivation(leaf, step.facts, schema) is None for leaf in leaves):
+            meant = coerce(value, schema, whole, step.facts)
+            if not _is_derivable(meant, [schema], whole, step.facts):
                 return "underivable_value"
     return None
+
+
+def _is_derivable(value: Any, places: list[Any], whole: Any, facts: Facts) -> bool:
+    """Return whether each leaf follows from the facts, or is an option of its place.
+
+    Args:
+        value: An argument, or a part of one.
+        places: The schemas of the place where it stands.
+        whole: The schema of all arguments, which references point into.
+        facts: The conversation.
+    """
+    schemas = [each for place in places for each in _branches(place, whole)]
+    if isinstance(value, dict):
+        if any(same_value(value, option) for each in schemas for option in _wholes(each)):
+            return True
+        return all(
+            _is_derivable(part, [_part_schema(each, name) for each in schemas], whole, facts)
+            for name, part in value.items()
+        )
+    if isinstance(value, list):
+        # The default of a list stands at the list, the options of its items at them.
+        inner = [*schemas, *(each.get("items") for each in schemas)]
+        return all(_is_derivable(part, inner, whole, facts) for part in value)
+    return find_derivation(value, facts, {"anyOf": schemas}) is not None
+
+
+def _branches(schema: Any, whole: Any, depth: int = 0) -> Iterator[dict[str, Any]]:
+    """Yield a schema, and those that it refers to or combines."""
+    if not isinstance(schema, dict) or depth > _DEEPEST:
+        return
+    yield schema
+    for word in ("anyOf", "oneOf", "allOf"):
+        for each in schema.get(word) or ():
+            yield from _branches(each, whole, depth + 1)
+    reference = schema.get("$ref")
+    if isinstance(reference, str) and reference.startswith("#/"):
+        try:
+            yield from _branches(resolve_pointer(whole, reference[1:]), whole, depth + 1)
+        except LookupError:
+            return  # it points nowhere, so it says nothing of the value
+
+
+def _part_schema(schema: dict[str, Any], name: str) -> Any:
+    return (schema.get("properties") or {}).get(name, schema.get("additionalProperties"))
+
+
+def _wholes(schema: dict[str, Any]) -> Iterator[Any]:
+    """Yield the objects that a schema itself writes out."""
+    yield from schema.get("enum") or ()
+    yield from schema.get("examples") or ()
+    yield from (schema[key] for key in ("const", "default") if key in schema)
 
 
 def _check_parameters(step: Step) -> str | None:
@@ -133,8 +201,47 @@ def _check_parameters(step: Step) -> str | None:
             return problem
         if swap_back(call.arguments, step.facts) != call.arguments:
             return "swapped_values"
-    seen = [(call.name, call.arguments) for call in step.response.calls]
-    return "repeated_call" if any(each in seen[:n] for n, each in enumerate(seen)) else None
+    return "repeated_call" if any(_repeats(step, call) for call in step.response.calls) else None
+
+
+def _repeats(step: Step, call: RowCall) -> bool:
+    """Return whether a call is made again and nothing in the request can mean it so.
+
+    Two rolls of a die are equal calls and both are wanted. Signs of that are a word such as
+    "twice", a number up to how often it is made that no argument takes, and the plural of
+    a word that the tool's name has in the singular.
+    """
+    same = [(each.name, each.arguments) for each in step.response.calls]
+    times = same.count((call.name, call.arguments))
+    if times < 2:
+        return False
+    request = _find_request(step)
+    if _SEVERAL.search(request):
+        return False
+    taken = {
+        (each.name, pointer, number)
+        for each in step.response.calls
+        for pointer, leaf in iterate_leaves(each.arguments)
+        for number in numbers_in(str(leaf), plain=True)
+    }
+    free = Counter(numbers_in(request, plain=True)) - Counter(number for *_, number in taken)
+    if any(2 <= number <= times for number in free):
+        return False
+    words, named = re.findall(r"[a-z]+", request.lower()), split_identifier(call.name)
+    plurals = {word for word in words if stem(word) != word and word not in named}
+    return not {stem(word) for word in plurals} & content_words(call.name)
+
+
+def _find_request(step: Step) -> str:
+    """Return what the user last said, with what was said before a question that it answers."""
+    said: list[str] = []
+    for message in reversed(step.row["prompt"]):
+        content = str(message.get("content") or "")
+        if message.get("role") == "user":
+            said.append(content)
+        elif said and (message.get("role") != "assistant" or "?" not in content):
+            break
+    return "\n".join(reversed(said))
 
 
 def _check_format(step: Step) -> str | None:

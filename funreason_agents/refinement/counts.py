@@ -10,10 +10,14 @@ Json = dict[str, Any]
 
 
 def count_outcomes(outcomes: Sequence[Json], rounds: Sequence[Json] = ()) -> Json:
-    """Return the counts of a refinement; each of its tables adds up to `rows`.
+    """Return the counts of a refinement, in rows; only `regenerations` counts answers.
 
-    `stages` has, per check, the rows that it was the first to catch, by what became of them, and
-    under `"none"` those that no check caught.
+    `outcomes`, `forms` and `stages` each add up to `rows`. `stages` has, per check, the rows that
+    it was the first to catch, by what became of them, and under `"none"` those that no check
+    caught; a row that EGPO repairs and drops by its second stage stands under that one.
+    `problems` adds up to the rows that a check caught. `repaired` has the rows that are kept with
+    another answer, by who made it, and `failures` those for which a model was asked and gave an
+    answer of no use, by the last such fault.
     """
     stages: dict[str, Counter[str]] = {}
     for each in outcomes:

@@ -38,6 +38,7 @@ _DECLINES = re.compile(
     re.IGNORECASE,
 )
 _SAID = (
+    r"(?:\b(default|usual|standard|min(?:imum)?|max(?:imum)?|previous|original|old) )?"
     r"\b(?:parameter )?['\"`]?(?:{labels})['\"`]?(?: parameter| value)?"
     r"\s*(?:=|:|is|as|to|of|should be|must be|will be|set to|equals)\s*"
     r"(\"[^\"\n]+\"|'[^'\n]+'|`[^`\n]+`|[-+]?\d[\d.,]*\d(?![\w-])|[-+]?\d(?![\w-])"
@@ -116,15 +117,23 @@ def _spoken(tool: ToolSpec, folded: str, said: frozenset[str]) -> float:
 
 
 def _states_another_value(step: Step, reasoning: str) -> bool:
-    """Return whether it last says of a parameter that it is something else than in the call."""
+    """Return whether it last says of a parameter that it is something else than in the call.
+
+    Not if it goes on to the value of the call ("the time is 3 pm, so I pass 15:00"). What is said
+    of a default, a limit or an earlier value is said of something else.
+    """
     held: dict[str, list[Any]] = {}
     for call in step.response.calls:
         for name, value in call.arguments.items():
             held.setdefault(name, []).extend(leaf for _, leaf in iterate_leaves(value))
     for name, values in held.items():
         labels = "|".join({re.escape(name), re.escape(humanize(name))})
-        said = re.findall(_SAID.format(labels=labels), reasoning, re.IGNORECASE)
-        if said and values and not any(_is_same(said[-1], value) for value in values):
+        found = re.finditer(_SAID.format(labels=labels), reasoning, re.IGNORECASE)
+        said = [match for match in found if not match.group(1)]
+        if not said or not values:
+            continue
+        after = reasoning[said[-1].end() :]
+        if not any(_is_same(said[-1].group(2), each) or _states(after, each) for each in values):
             return True
     return False
 

@@ -7,8 +7,10 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from funreason_agents.models.text_calls import Call
 from funreason_agents.refinement.notation import (
     find_written_calls,
+    is_writable,
     looks_like_call,
     read_literal,
 )
@@ -40,13 +42,21 @@ class Response:
     """What is wrong with how it is written, whatever it says."""
 
 
-def read_response(message: Json, offered: Collection[str]) -> Response:
+def read_response(message: Json, offered: Collection[str], made: Collection[Call] = ()) -> Response:
     """Read an assistant message: from `tool_calls`, else from its text.
 
     Args:
         message: In OpenAI's form; reasoning in `reasoning_content`, or in `<think>` in the text.
         offered: Names of the tools that were offered.
+        made: Calls of the conversation, which the text may speak of.
     """
+    read = _read_message(message, offered, made)
+    if is_writable([read.reasoning, read.text, [call.arguments for call in read.calls]]):
+        return read
+    return Response("unreadable", flaws=(*read.flaws, "unwritable"))
+
+
+def _read_message(message: Json, offered: Collection[str], made: Collection[Call]) -> Response:
     text, flaws = _text_of(message.get("content")), list[str]()
     reasoning = str(message.get("reasoning_content") or message.get("reasoning") or "").strip()
     thought = _THINK.match(text)
@@ -62,17 +72,17 @@ def read_response(message: Json, offered: Collection[str]) -> Response:
         calls = [_read_call(each, flaws) for each in raw] if isinstance(raw, list) else [None]
         if any(call is None for call in calls):
             return Response("unreadable", reasoning, text, (), (*flaws, "unreadable_call"))
-        if looks_like_call(text):
+        if looks_like_call(text, offered):
             flaws.append("call_in_content")
             text = ""
         return Response("call", reasoning, text, tuple(c for c in calls if c), _unique(flaws))
     if not text:
         return Response("empty", reasoning, "", (), _unique(flaws))
-    written = find_written_calls(text, offered)
+    written = find_written_calls(text, offered, made)
     if written:
         calls_read = tuple(RowCall(name, arguments) for name, arguments in written)
         return Response("call", reasoning, "", calls_read, _unique([*flaws, "written_as_text"]))
-    if looks_like_call(text):
+    if looks_like_call(text, offered):
         return Response("unreadable", reasoning, text, (), _unique([*flaws, "unreadable_call"]))
     return Response("text", reasoning, text, (), _unique(flaws))
 

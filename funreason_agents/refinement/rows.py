@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from funreason_agents.errors import ConfigurationError
-from funreason_agents.refinement.notation import read_literal
+from funreason_agents.models.text_calls import Call
+from funreason_agents.refinement.notation import is_writable, read_literal
 from funreason_agents.refinement.responses import Response, read_response
 from funreason_agents.schemas.base import content_hash, parse_result
 from funreason_agents.schemas.tools import ToolSpec
@@ -26,6 +27,11 @@ class Step:
     row: Json
     message: Json
 
+    def __post_init__(self) -> None:
+        """Read the tools, which rows of others have as text, or not at all."""
+        tools = read_tools(self.row.get("tools"))
+        object.__setattr__(self, "row", {**self.row, "tools": tools})
+
     @cached_property
     def tools(self) -> dict[str, ToolSpec]:
         """The offered tools by name."""
@@ -34,12 +40,21 @@ class Step:
     @cached_property
     def response(self) -> Response:
         """The answer, read."""
-        return read_response(self.message, self.tools)
+        return read_response(self.message, self.tools, calls_of_prompt(self.row["prompt"]))
 
     @cached_property
     def facts(self) -> Facts:
         """What the prompt said and showed."""
         return facts_of_prompt(self.row["prompt"])
+
+
+def read_tools(tools: Any) -> Any:
+    """Return the tools of a row, which may be JSON as text, or missing.
+
+    Raises:
+        ValueError: the text is not JSON.
+    """
+    return (json.loads(tools) if isinstance(tools, str) and tools.strip() else tools) or []
 
 
 def to_tool(function: Json) -> ToolSpec:
@@ -48,7 +63,23 @@ def to_tool(function: Json) -> ToolSpec:
     return ToolSpec(
         name=str(inner["name"]),
         description=str(inner.get("description") or ""),
-        parameters=dict(inner.get("parameters") or {"type": "object", "properties": {}}),
+        parameters=_to_object(inner.get("parameters") or {}),
+    )
+
+
+def _to_object(parameters: Json) -> Json:
+    """Return the schema of all arguments; xLAM's rows have the parameters themselves there."""
+    if not parameters:
+        return {"type": "object", "properties": {}}
+    bare = all(_is_parameter(name, each) for name, each in parameters.items())
+    return {"type": "object", "properties": parameters} if bare else dict(parameters)
+
+
+def _is_parameter(name: str, schema: Any) -> bool:
+    if name in ("additionalProperties", "patternProperties", "propertyNames"):
+        return False
+    return isinstance(schema, dict) and any(
+        isinstance(schema.get(key), str) for key in ("type", "description")
     )
 
 
@@ -61,31 +92,65 @@ def facts_of_prompt(prompt: Sequence[Json]) -> Facts:
             facts = facts.add_result(parse_result(content) if isinstance(content, str) else content)
         elif content:
             facts = facts.add_text(str(content))
-        for call in message.get("tool_calls") or ():
-            arguments = call.get("function", call).get("arguments")
-            given = read_literal(arguments) if isinstance(arguments, str) else arguments
-            facts = facts.add_arguments(given if isinstance(given, dict) else {})
+        for _, arguments in calls_of_prompt([message]):
+            facts = facts.add_arguments(arguments)
     return facts
+
+
+def calls_of_prompt(prompt: Sequence[Json]) -> list[Call]:
+    """Return the calls in the messages of a prompt; arguments that cannot be read are none."""
+    calls = []
+    for message in prompt:
+        for call in message.get("tool_calls") or ():
+            inner = call.get("function", call)
+            arguments = inner.get("arguments")
+            given = read_literal(arguments) if isinstance(arguments, str) else arguments
+            calls.append((str(inner.get("name")), given if isinstance(given, dict) else {}))
+    return calls
+
+
+UNWRITABLE = "unwritable"
+"""The problem of a row that cannot be written again, and its only key once it was read."""
 
 
 def find_row_problem(row: Any) -> str | None:
     """Return what keeps something from being a step row, or None."""
     if not isinstance(row, dict):
         return "no_object"
-    prompt, completion, tools = (row.get(key) for key in ("prompt", "completion", "tools"))
+    if UNWRITABLE in row or not is_writable(row):
+        return UNWRITABLE
+    prompt, completion = row.get("prompt"), row.get("completion")
     if not _are_objects(prompt) or not prompt:
         return "no_prompt"
+    if not all(map(_has_readable_calls, prompt)):
+        return "unreadable_call_in_prompt"
     if not _are_objects(completion) or not completion or len(completion) != 1:
         return "no_completion"
     if completion[0].get("role", "assistant") != "assistant":
         return "no_assistant"
-    if not _are_objects(tools) or not all(_is_tool(tool) for tool in tools or ()):
+    return _find_tools_problem(row.get("tools"))
+
+
+def _find_tools_problem(given: Any) -> str | None:
+    try:
+        tools = read_tools(given)
+    except (ValueError, RecursionError):
         return "no_tools"
-    return None
+    if not _are_objects(tools) or not all(_is_tool(tool) for tool in tools):
+        return "no_tools"
+    return None if is_writable(tools) else UNWRITABLE  # escapes in text hide it
 
 
 def _are_objects(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(each, dict) for each in value)
+
+
+def _has_readable_calls(message: Json) -> bool:
+    calls = message.get("tool_calls") or []
+    if not _are_objects(calls):
+        return False
+    inner = [call.get("function", call) for call in calls]
+    return all(isinstance(each, dict) and isinstance(each.get("name"), str) for each in inner)
 
 
 def _is_tool(tool: Json) -> bool:
@@ -93,7 +158,7 @@ def _is_tool(tool: Json) -> bool:
     if not isinstance(inner, dict) or not isinstance(inner.get("name"), str):
         return False
     parameters = inner.get("parameters") or {}
-    return isinstance(parameters, dict) and isinstance(parameters.get("properties", {}), dict)
+    return isinstance(parameters, dict) and isinstance(parameters.get("properties") or {}, dict)
 
 
 def to_step_rows(line: Json) -> list[Json]:
@@ -102,7 +167,7 @@ def to_step_rows(line: Json) -> list[Json]:
     Messages that say `"trainable": false` give none.
     """
     if not isinstance(line.get("messages"), list):
-        return [line]
+        return [_settle(line)]
     rows: list[Json] = []
     messages = [each for each in line["messages"] if isinstance(each, dict)]
     for number, message in enumerate(messages):
@@ -113,8 +178,16 @@ def to_step_rows(line: Json) -> list[Json]:
             for each in messages[:number]
         ]
         answer = {key: value for key, value in message.items() if key != "trainable"}
-        rows.append({"prompt": before, "completion": [answer], "tools": line.get("tools") or []})
-    return rows
+        rows.append({"prompt": before, "completion": [answer], "tools": line.get("tools")})
+    return [_settle(row) for row in rows]
+
+
+def _settle(row: Json) -> Json:
+    """Return a row with its tools read; one that could not be written, as ASCII text."""
+    problem = find_row_problem(row)
+    if problem == UNWRITABLE and UNWRITABLE not in row:
+        return {UNWRITABLE: json.dumps(row)}
+    return row if problem else {**row, "tools": read_tools(row.get("tools"))}
 
 
 _NOT_SHOWN = ("reasoning_content", "trainable")

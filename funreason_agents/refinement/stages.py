@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import json
+import logging
+import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from funreason_agents.errors import ModelOutputError
+from funreason_agents.errors import FunReasonError, ModelOutputError
 from funreason_agents.refinement.arguments import repair_arguments
 from funreason_agents.refinement.checks import STAGES, Finding, Judge, find_first
 from funreason_agents.refinement.responses import RowCall, to_message
 from funreason_agents.refinement.rows import Step, find_row_problem
+from funreason_agents.schemas.base import iterate_leaves
 from funreason_agents.schemas.tools import ToolSpec
+from funreason_agents.verification.derivations import DIRECT, find_derivation
 from funreason_agents.verification.grounding import find_ungrounded
 from funreason_agents.verification.likeness import coverage
+from funreason_agents.verification.values import is_trivial, to_plain
 
 Json = dict[str, Any]
+T = TypeVar("T")
 Mode = Literal["fcdr", "split", "hdr", "egpo"]
 Regenerate = Callable[[Step, Finding], Json]
 """Asked for another answer; returns an assistant message."""
@@ -27,6 +34,65 @@ ANSWER_STAGE = "answer"
 """EGPO's first stage: the answer is judged, and made anew if it is wrong."""
 AST_STAGE = "ast"
 """EGPO's second: a call although no tool can serve, or text although a call is needed."""
+_ASKS = re.compile(
+    r"\?\W*$|^\W*(?:provide|specify|enter|choose|give|tell)\b"
+    r"|\b(?:please(?! (?:note|find|see|remember|be))|let me know|(?:tell|give|send) me|format"
+    r"|(?:could|can|would|will) you|(?:you|i)(?:'ll| will| would|'d)?(?: also| still)? need)\b",
+    re.IGNORECASE,
+)
+"""A sentence that asks for something: a question, a request, or what an input has to look like."""
+_SENTENCES = re.compile(r"(?<=[.!?])(?<!e\.g\.)(?<!i\.e\.)\s+")
+_ITEM = re.compile(r"\s*(?:[-*\u2022]|\d+[.)])\s")
+
+_logger = logging.getLogger(__name__)
+
+
+def attempt(
+    work: Callable[..., T], *given: Any, otherwise: T, **asked: Callable[..., Any] | None
+) -> T:
+    """Return what `work` gives; `otherwise` where a row or an answer breaks it.
+
+    Rows are anybody's, and one of them must not end a run at the same place each time. What
+    asking a model raises is no fault of a row, so it is raised.
+
+    Args:
+        work: Checks a row or an answer.
+        given: What it is called with.
+        otherwise: Given in place of what it would have given.
+        asked: What asks a model, passed on by name.
+    """
+    raised: list[Exception] = []
+    try:
+        return work(*given, **{name: _note_raised(ask, raised) for name, ask in asked.items()})
+    except (FunReasonError, MemoryError):
+        raise
+    except Exception as exc:
+        if exc in raised:
+            raise
+        _logger.warning("could not check a row or an answer: %s", type(exc).__name__)
+        _logger.debug("where it broke", exc_info=exc)
+        return otherwise
+
+
+def _note_raised(
+    ask: Callable[..., Any] | None, raised: list[Exception]
+) -> Callable[..., Any] | None:
+    if ask is None:
+        return None
+
+    def asked(*given: Any) -> Any:
+        try:
+            return ask(*given)
+        except Exception as exc:
+            raised.append(exc)
+            raise
+
+    return asked
+
+
+def unreadable_row() -> Json:
+    """Return the outcome of a row that breaks the checks."""
+    return _outcome("dropped", stage=0, problem="unreadable_row")
 
 
 def refine_row(
@@ -71,21 +137,38 @@ def split_row(row: Any, *, judge: Judge | None = None) -> Json:
     finding = find_first(step, judge)
     if finding is None:
         return _outcome("qualified", form=step.response.form)
-    outcome = "hard" if finding.stage >= 4 else "dropped"
-    return _outcome(outcome, form=step.response.form, stage=finding.stage, problem=finding.problem)
+    return _outcome(
+        "hard" if finding.stage >= 4 else "dropped",
+        form=step.response.form,
+        stage=finding.stage,
+        problem=finding.problem,
+        judged=finding.judged or None,
+    )
 
 
-def find_passing(row: Json, answers: Sequence[Json], judge: Judge | None = None) -> list[Json]:
+def find_passing(
+    row: Json, answers: Sequence[Json], judge: Judge | None = None, *, judged: bool = False
+) -> list[Json]:
     """Return the answers of a student to a hard row that are calls and pass both gates.
 
     Text is none of them: the row was found hard because a call is wanted.
+
+    Args:
+        row: The hard row.
+        answers: Messages.
+        judge: Asked about what code accepts.
+        judged: A judge refused the row's own answer, so the same calls are refused again.
     """
-    steps = (Step(row, answer) for answer in answers)
-    return [
-        to_message(step.response)
-        for step in steps
-        if step.response.form == "call" and find_first(step, judge) is None
-    ]
+    refused = Step(row, row["completion"][0]) if judged else None
+
+    def read_passing(answer: Json, judge: Judge | None) -> Json | None:
+        step = Step(row, answer)
+        if step.response.form != "call" or (refused and _calls(step) == _calls(refused)):
+            return None
+        return to_message(step.response) if find_first(step, judge) is None else None
+
+    found = (attempt(read_passing, each, otherwise=None, judge=judge) for each in answers)
+    return [message for message in found if message is not None]
 
 
 def prepare_row(
@@ -101,7 +184,8 @@ def prepare_row(
     Reasoning is not looked at: the row is a query, its tools and a reference.
 
     Returns:
-        The outcome as `refine_row` has it, with the stage `answer` or `ast`.
+        The outcome as `refine_row` has it, with the stage `answer` or `ast`. A row that is
+        repaired and then dropped has its own answer, as all dropped rows do.
     """
     problem = find_row_problem(row)
     if problem:
@@ -120,23 +204,29 @@ def prepare_row(
     mismatch = find_mismatch(step, needs_call)
     if mismatch is None:
         return outcome
-    return {**outcome, "outcome": "dropped", "stage": AST_STAGE, "problem": mismatch}
+    dropped = {**outcome, "outcome": "dropped", "stage": AST_STAGE, "problem": mismatch}
+    return {
+        name: value for name, value in dropped.items() if name not in ("repaired_by", "completion")
+    }
 
 
 def find_mismatch(step: Step, needs_call: NeedsCall | None = None) -> str | None:
     """Return `"call_without_tool"`, `"text_without_call"` or None.
 
     Code knows that no tool can serve only where none is offered, or where the called one speaks
-    of nothing that was said; and that a call is needed only where text states what nobody has
-    said or shown.
+    of nothing that was said and no value of the call was said or shown; and that a call is needed
+    only where text states, and does not ask for, what neither anybody nor a tool has said or
+    shown.
     """
     if step.response.form == "call":
-        offered = [step.tools[c.name] for c in step.response.calls if c.name in step.tools]
-        if not offered or not any(_is_spoken_of(step, tool) for tool in offered):
+        offered = [call for call in step.response.calls if call.name in step.tools]
+        if not any(_is_spoken_of(step, call) for call in offered):
             return "call_without_tool"
         return "call_without_tool" if needs_call and not needs_call(step) else None
-    if step.tools and _asks_last(step) and find_ungrounded(step.response.text, step.facts):
-        return "text_without_call"
+    if step.tools and _asks_last(step):
+        facts = step.facts.add_text(json.dumps(step.row["tools"], ensure_ascii=False))
+        if find_ungrounded(_statements(step.response.text), facts):
+            return "text_without_call"
     return "text_without_call" if needs_call and needs_call(step) else None
 
 
@@ -150,9 +240,14 @@ class Repairs:
     stages: Collection[int] = STAGES
 
     def repair(self, step: Step, finding: Finding) -> tuple[Json | None, Json]:
-        """Return (message that passes all checks or None, what to tell of it in the outcome)."""
-        fixed = _repair_by_code(step)
-        if fixed is not None and self._find(Step(step.row, fixed)) is None:
+        """Return (message that passes all checks or None, what to tell of it in the outcome).
+
+        What a judge has refused stays refused: he is not asked again until he says yes.
+        """
+        refused = [(step, finding)] if finding.judged else []
+        # Code only writes the same answer properly, which is no other answer to a judge.
+        fixed = None if finding.judged else _repair_by_code(step)
+        if fixed is not None and self._find(Step(step.row, fixed), refused) is None:
             return fixed, {"repaired_by": "code"}
         told: Json = {"regenerations": 0}
         while self.regenerate is not None and told["regenerations"] < self.most:
@@ -162,18 +257,35 @@ class Repairs:
             except ModelOutputError as exc:
                 told["failure"] = exc.kind  # an answer of no use is one of the tries
                 continue
-            found = self._find(again) if again.response.form == "call" else Finding(1, "no_call")
+            is_call = again.response.form == "call"
+            found = self._find(again, refused) if is_call else Finding(1, "no_call")
             if found is None:
                 return to_message(again.response), {**told, "repaired_by": "model"}
             finding = found
         return None, told
 
-    def _find(self, step: Step) -> Finding | None:
-        return find_first(step, self.judge, self.stages)
+    def _find(self, step: Step, refused: list[tuple[Step, Finding]]) -> Finding | None:
+        """Return the first check it fails; `refused` has, and gets, what a judge refuses."""
+        for other, finding in refused:
+            alike = finding.stage != 3 or step.response.reasoning == other.response.reasoning
+            if alike and _calls(step) == _calls(other):
+                return finding
+        found = find_first(step, self.judge, self.stages)
+        if found is not None and found.judged:
+            refused.append((step, found))
+        return found
+
+
+def _calls(step: Step) -> list[tuple[str, Json]]:
+    return [(call.name, call.arguments) for call in step.response.calls]
 
 
 def _repair_by_code(step: Step) -> Json | None:
-    """Return the answer in proper form with arguments that fit; None if that is in doubt."""
+    """Return the answer in proper form with arguments that fit; None if that is in doubt.
+
+    A call that is made again is in doubt, since it may be wanted again. None, too, if there is
+    nothing to repair.
+    """
     if step.response.form != "call":
         return None
     calls: list[RowCall] = []
@@ -182,14 +294,33 @@ def _repair_by_code(step: Step) -> Json | None:
         arguments = repair_arguments(call.arguments, tool, step.facts) if tool else None
         if arguments is None:
             return None
-        fixed = replace(call, arguments=arguments)
-        if all((each.name, each.arguments) != (fixed.name, arguments) for each in calls):
-            calls.append(fixed)
+        calls.append(replace(call, arguments=arguments))
+    if tuple(calls) == step.response.calls and not step.response.flaws:
+        return None
     return to_message(replace(step.response, calls=tuple(calls), flaws=()))
 
 
-def _is_spoken_of(step: Step, tool: ToolSpec) -> bool:
-    return any(coverage(text, tool) > 0 for text in step.facts.texts) or not step.facts.texts
+def _is_spoken_of(step: Step, call: RowCall) -> bool:
+    """Return whether the conversation has a word of the tool, or a value of the call."""
+    tool: ToolSpec = step.tools[call.name]
+    if not step.facts.texts or any(coverage(text, tool) > 0 for text in step.facts.texts):
+        return True
+    leaves = (leaf for _, leaf in iterate_leaves(call.arguments) if not is_trivial(leaf))
+    return any(find_derivation(leaf, step.facts) in DIRECT for leaf in leaves)
+
+
+def _statements(text: str) -> str:
+    """Return a reply without the sentences that ask for something, and the lists they open."""
+    kept, asked = [], False
+    for line in to_plain(text).splitlines():
+        if asked and _ITEM.match(line):
+            continue
+        parts = [part for part in _SENTENCES.split(line) if part.strip()]
+        told = [part for part in parts if not _ASKS.search(part)]
+        if parts:
+            asked = parts[-1].rstrip().endswith(":") and parts[-1] not in told
+        kept.append(" ".join(told))
+    return "\n".join(kept)
 
 
 def _asks_last(step: Step) -> bool:

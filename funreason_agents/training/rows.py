@@ -10,6 +10,7 @@ from typing import Any
 from funreason_agents.errors import ExportError, TrainingError
 from funreason_agents.export.formats import to_trl_step_rows
 from funreason_agents.export.writer import read_records
+from funreason_agents.refinement.rows import read_tools
 
 Row = dict[str, Any]
 """`prompt`: messages before; `completion`: the assistant message to learn, alone in a list;
@@ -21,14 +22,14 @@ _OPEN, _CLOSE = "<think>", "</think>"
 def load_rows(path: str | Path) -> list[Row]:
     """Read training rows, one for each assistant message that may be trained on.
 
-    Read are our records (`records.jsonl`, or the directory of a run), our exports `trl` and
-    `trl-steps`, and any JSON or JSON-lines file with rows of these shapes: `messages` and `tools`,
-    or `prompt`, `completion` and `tools`.
+    Read are our records (`records.jsonl`, or the directory of a run), our exports `trl`,
+    `trl-steps` and `records` (`train.jsonl`, or the directory), and any JSON or JSON-lines file
+    with rows of these shapes: `messages` and `tools`, or `prompt`, `completion` and `tools`.
 
     Raises:
         TrainingError: the file cannot be read, or a row has another shape.
     """
-    file = _find_file(Path(path))
+    file = find_file(Path(path))
     rows = _read_json(file)
     if rows and isinstance(rows[0], dict) and "certificate" in rows[0]:
         try:
@@ -38,7 +39,12 @@ def load_rows(path: str | Path) -> list[Row]:
     return to_step_rows(rows, source=str(file))
 
 
-def _find_file(path: Path) -> Path:
+def find_file(path: Path) -> Path:
+    """Return the file of rows in the directory of a run or of an export; a file is itself.
+
+    Raises:
+        TrainingError: the directory holds none.
+    """
     if not path.is_dir():
         return path
     for name in ("records.jsonl", "train.jsonl"):
@@ -97,8 +103,7 @@ def to_step_rows(rows: Iterable[Mapping[str, Any]], *, source: str = "the data")
 
 
 def _split_row(row: Mapping[str, Any]) -> list[Row]:
-    tools = row.get("tools") or []
-    tools = json.loads(tools) if isinstance(tools, str) else list(tools)
+    tools = list(read_tools(row.get("tools")))
     given = row["messages"] if "messages" in row else [*row["prompt"], *row["completion"]]
     first = 0 if "messages" in row else len(row["prompt"])
     messages = [_clean_message(message) for message in given]

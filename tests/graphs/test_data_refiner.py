@@ -9,9 +9,10 @@ from scripts import calls
 from threads import THREAD, open_saver
 
 from funreason_agents.cli.refine import refine_data
-from funreason_agents.errors import ConfigurationError, ExportError
+from funreason_agents.errors import ConfigurationError, ExportError, PermanentModelError
 from funreason_agents.graphs.compose import as_node
 from funreason_agents.graphs.data_refiner import create_data_refiner
+from funreason_agents.refinement import stages
 from funreason_agents.refinement.counts import apply_outcomes
 from funreason_agents.refinement.options import RefinementContext
 from funreason_agents.testing.scripted import ModelCall, ScriptedChatModel
@@ -273,13 +274,98 @@ def test_thread_can_be_used_again(data):
     assert again["counts"]["rows"] == len(ROWS)
 
 
+def test_new_input_on_a_used_thread_wins(data):
+    graph = create_data_refiner(checkpointer=InMemorySaver())
+    graph.invoke({"data": str(data), "mode": "split"}, THREAD)
+    rows = graph.invoke({"rows": BAD}, THREAD)["counts"]
+    assert rows["outcomes"] == {"dropped": 2}  # fcdr, of the rows
+    assert graph.invoke({"data": str(data)}, THREAD)["counts"]["rows"] == len(ROWS)
+    with pytest.raises(ConfigurationError, match="no rows"):
+        graph.invoke({"rows": []}, THREAD)
+    with pytest.raises(ConfigurationError, match="cannot read rows"):
+        graph.invoke({"data": "nowhere.jsonl", "mode": "split"}, THREAD)
+    after = graph.invoke({"rows": GOOD}, THREAD)["counts"]  # what failed does not stick either
+    assert after["outcomes"] == {"saved": 4}
+
+
+def test_rows_and_mode_last_for_a_run_that_goes_on():
+    saver, whole = InMemorySaver(), {"answer": lambda rows, n: [[right_answer(r)] for r in rows]}
+    broken = create_data_refiner(answer=_break, checkpointer=saver)
+    with pytest.raises(ConfigurationError, match="went away"):
+        broken.invoke({"rows": ROWS, "mode": "hdr"}, THREAD, context=SMALL)
+    state = create_data_refiner(**whole, checkpointer=saver).invoke(None, THREAD, context=SMALL)
+    assert state["counts"]["outcomes"] == {"dropped": 3, "qualified": 4, "recovered": 6}
+
+
+@pytest.mark.parametrize("mode", ["fcdr", "split", "egpo"])
+def test_row_that_breaks_the_checks_is_dropped_and_counted(mode, monkeypatch, caplog):
+    check = stages.find_first
+
+    def find_first(step, *given):
+        if "L-102" in str(step.row):
+            raise KeyError("unforeseen")
+        return check(step, *given)
+
+    monkeypatch.setattr(stages, "find_first", find_first)
+    state = create_data_refiner().invoke({"rows": GOOD, "mode": mode})
+    assert outcomes(state).count("dropped") == 1
+    assert state["counts"]["problems"] == {"0: unreadable_row": 1}
+    assert [each.getMessage() for each in caplog.records].count(
+        "could not check a row or an answer: KeyError"
+    ) == 1
+    check_sums(state["counts"])
+
+
+def test_provider_trouble_still_ends_the_run():
+    def respond(messages, tools):
+        raise PermanentModelError("no such model", stops_run=True)
+
+    with pytest.raises(PermanentModelError):
+        create_data_refiner(model=ScriptedChatModel(respond=respond)).invoke({"rows": GOOD})
+
+
+def test_offline_judge_is_refused_where_the_graph_is_built():
+    with pytest.raises(ConfigurationError, match="offline model cannot be one of `judges`"):
+        create_data_refiner(judges=[judge_of(1), "offline"])
+
+
+def test_student_does_not_recover_the_answer_that_a_judge_refused():
+    left = [1]
+
+    def respond(messages, tools):
+        call = ModelCall(tuple(messages), tuple(tools))
+        if call.data["check"] != "answer":
+            return {"passed": True}
+        left[0] -= 1
+        return {"passed": left[0] < 0}
+
+    model = ScriptedChatModel(respond=respond)
+    graph = create_data_refiner(model=model, answer=lambda rows, n: [GOOD[0]["completion"]])
+    once = RefinementContext(max_rounds=1)
+    state = graph.invoke({"rows": GOOD[:1], "mode": "hdr"}, context=once)
+    assert outcomes(state) == ["hard"]
+
+
+def test_student_is_shown_tools_that_a_row_has_as_text():
+    hard = {**REPAIRABLE[0], "tools": json.dumps([TOOL])}
+    asked = []
+
+    def answer(rows, samples):
+        asked.extend(rows)
+        return [[right_answer(row)] for row in rows]
+
+    state = create_data_refiner(answer=answer).invoke({"rows": [hard], "mode": "hdr"})
+    assert outcomes(state) == ["recovered"]
+    assert asked[0]["tools"] == [TOOL]
+
+
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
         ({"rows": []}, "no rows"),
         ({}, "no rows"),
         ({"rows": GOOD, "mode": "best"}, "unknown mode"),
-        ({"rows": GOOD, "mode": "hdr"}, "needs a student"),
+        ({"rows": GOOD, "mode": "hdr"}, "needs a student: --student, or create_data_refiner"),
         ({"data": "nowhere.jsonl"}, "cannot read rows"),
     ],
 )
