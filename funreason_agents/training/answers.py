@@ -34,19 +34,20 @@ class ParsedAnswer(NamedTuple):
     """An answer taken apart."""
 
     reasoning: str | None
-    """What stands between the think tags; None without a think block."""
+    """What stands between the think tags; None without a think block, or if it is empty."""
     content: str
     """The words beside reasoning and calls; all after the think block if that is malformed."""
     tool_calls: tuple[ParsedCall, ...]
     """Empty if any call is malformed."""
     well_formed: bool
-    """Whether the text is exactly what the chat template renders for these parts."""
+    """Whether the text is exactly what a chat template renders for these parts."""
 
 
 def parse_answer(text: str) -> ParsedAnswer:
     r"""Take apart one answer in the form of `templates/tools.jinja`.
 
-    The form is `<think>\nREASONING\n</think>\n\n`, which may be left out, then words, then calls,
+    The form is `<think>\nREASONING\n</think>\n\n`, which may be left out, or be empty, as the
+    templates of Qwen3 write it where a message has no reasoning, then words, then calls,
     each `<tool_call>\n{"name": ..., "arguments": {...}}\n</tool_call>` on lines of its own, then,
     if it was not cut off by the decoding, the end-of-turn token. Nothing is forgiven: another
     line break, words after a call, or a second think block make the answer malformed.
@@ -60,8 +61,8 @@ def parse_answer(text: str) -> ParsedAnswer:
     reasoning, rest = None, body
     if body.startswith(f"{THINK}\n"):
         thought, closed, after = body.removeprefix(f"{THINK}\n").partition(f"\n{END_THINK}\n\n")
-        if closed and _is_plain(thought, THOUGHT_MARKS):
-            reasoning, rest = thought, after
+        if closed and (not thought or _is_plain(thought, THOUGHT_MARKS)):
+            reasoning, rest = thought or None, after
     words, calls = _split_calls(rest)
     if calls is None or not (_is_plain(words, WORD_MARKS) if words else calls):
         return ParsedAnswer(reasoning, rest, (), well_formed=False)

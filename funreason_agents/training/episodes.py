@@ -4,11 +4,16 @@ TRL generates, executes the calls, appends their results and generates again unt
 answers in text. It has no place for a second message of the user, so an episode is one turn: the
 turns before it are in the prompt, and the world stands where they left it. A record of several
 turns gives an episode for each of them.
+
+Within an episode TRL puts the results after the very tokens that were generated. So from its second
+message on, the model sees its own reasoning of this turn, which step rows, serving and the probe
+leave out of the conversation.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -147,6 +152,44 @@ def _mismatch(record: TrainingRecord, turn: int, why: str) -> TrainingError:
     )
 
 
+class Sessions:
+    """The live copies of an environment that the episodes of a run are played in.
+
+    TRL keeps instances of each class of world for good. The sessions are shared among them: there
+    are never more than episodes played at once.
+    """
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self._all: list[EnvSession] = []
+        self._free: list[EnvSession] = []
+
+    def take(self, start: Snapshot) -> EnvSession:
+        """Return a session that stands at `start`.
+
+        Raises:
+            EnvError: the world could not be opened or brought there.
+        """
+        if self._free:
+            session = self._free.pop()
+        else:
+            session = self._environment.open(start.seed)
+            self._all.append(session)
+        session.restore(start)
+        return session
+
+    def give_back(self, session: EnvSession) -> None:
+        """Take a session back, in whatever state it is."""
+        self._free.append(session)
+
+    def close(self) -> None:
+        """Close all sessions."""
+        for session in self._all:
+            with suppress(EnvError):  # the run is over, or ends by another error
+                session.close()
+        self._all, self._free = [], []
+
+
 class World:
     """What TRL takes for an environment: `reset` and one method for each tool, nothing else.
 
@@ -155,6 +198,7 @@ class World:
     """
 
     _environment: ClassVar[Environment]
+    _sessions: ClassVar[Sessions]
     _episodes: ClassVar[Mapping[str, Episode]]
 
     def __init__(self) -> None:
@@ -171,9 +215,13 @@ class World:
         """
         self._episode = self._episodes[episode]
         self._executed, self._trouble = [], None
-        if self._session is None:
-            self._session = self._environment.open(self._episode.start.seed)
-        self._session.restore(self._episode.start)
+        self._leave()
+        self._session = self._sessions.take(self._episode.start)
+
+    def _leave(self) -> None:
+        if self._session is not None:
+            self._sessions.give_back(self._session)
+            self._session = None
 
     def _call(self, name: str, arguments: dict[str, Any]) -> str:
         """Execute a call and return its result as the text of a tool message."""
@@ -193,7 +241,7 @@ class World:
     def _score(
         self, messages: Sequence[str], *, finished: bool = True, require_reasoning: bool = True
     ) -> EpisodeScore | None:
-        """Return the score of the episode as played; None if the world broke on the way.
+        """End the episode and return its score as played; None if the world broke on the way.
 
         Args:
             messages: What the model wrote, message by message.
@@ -201,6 +249,7 @@ class World:
             require_reasoning: A message without reasoning breaks the template.
         """
         assert self._episode is not None, "TRL resets before it scores"
+        self._leave()
         if self._trouble is not None:
             return None
         answers = [parse_answer(message) for message in messages]
@@ -216,7 +265,10 @@ class World:
 
 
 def make_world(
-    environment: Environment, tools: Sequence[ToolSpec], episodes: Sequence[Episode]
+    environment: Environment,
+    tools: Sequence[ToolSpec],
+    episodes: Sequence[Episode],
+    sessions: Sessions | None = None,
 ) -> type[World]:
     """Return a class for TRL's `environment_factory`, with one typed method for each of `tools`.
 
@@ -225,16 +277,26 @@ def make_world(
     """
     members: dict[str, Any] = {f"tool_{n}": make_method(tool) for n, tool in enumerate(tools)}
     members["_environment"] = environment
+    members["_sessions"] = sessions or Sessions(environment)
     members["_episodes"] = {episode.id: episode for episode in episodes}
     return type("World", (World,), members)
 
 
-def make_worlds(environment: Environment, episodes: Sequence[Episode]) -> dict[str, type[World]]:
-    """Return a class for each set of tools that is offered, by `Episode.world`."""
+def make_worlds(
+    environment: Environment, episodes: Sequence[Episode], sessions: Sessions | None = None
+) -> dict[str, type[World]]:
+    """Return a class for each set of tools that is offered, by `Episode.world`.
+
+    All of them play in the same `sessions`.
+    """
+    sessions = sessions or Sessions(environment)
     sharing: dict[str, list[Episode]] = {}
     for episode in episodes:
         sharing.setdefault(episode.world, []).append(episode)
-    return {name: make_world(environment, each[0].offered, each) for name, each in sharing.items()}
+    return {
+        name: make_world(environment, each[0].offered, each, sessions)
+        for name, each in sharing.items()
+    }
 
 
 def score_calls(

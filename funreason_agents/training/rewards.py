@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from funreason_agents.schemas.base import canonical_json
+from funreason_agents.refinement.notation import find_written_calls
 from funreason_agents.training.answers import ParsedAnswer, parse_answer, parse_python_calls
 from funreason_agents.verification.values import same_value
 
@@ -40,16 +40,18 @@ def judge_answer(
     A reference with calls wants exactly these calls: all of them or nothing, and no other. Calls
     of one message are independent of each other, since none sees another's result, so their
     order does not count; equal calls count as often as they occur. Names must be equal; values
-    are compared as the verifier does: numbers with a tolerance of 1e-9, texts without case and
-    outer white space, lists in order, booleans literally. An argument that only repeats the
-    default of its schema may be left out. A reference without calls wants a text that does not
-    parse as a call, in the template's form or in Python's notation; what the text says is not
-    judged. A message that breaks the template is wrong, whatever it says.
+    are compared as the verifier does: whole numbers exactly, those with a fraction with a
+    tolerance of 1e-9, texts without case and outer white space, lists in order, booleans
+    literally. An argument that only repeats the default of its schema may be left out. A
+    reference without calls wants a text that nobody reads as a call: not in the template's form,
+    nor as bare JSON, nor in Python's notation, alone or after a lead-in. A tool may be spoken of;
+    what the text says is not judged. A message that breaks the template is wrong, whatever it
+    says.
 
     Args:
         text: What the model wrote after the generation prompt, without its end-of-turn token.
         reference: The reference message, with `tool_calls` as in a step row.
-        tools: The tools that were offered, in the form of a step row; only for their defaults.
+        tools: The tools that were offered, in the form of a step row.
         finished: The model ended the message itself; one that was cut off breaks the template.
         require_reasoning: A message without reasoning breaks the template.
     """
@@ -69,7 +71,10 @@ def _compare(
 ) -> Outcome:
     made = [(call.name, call.arguments) for call in answer.tool_calls]
     if not wanted:
-        return "not_a_text" if made or parse_python_calls(answer.content) else "right"
+        written = parse_python_calls(answer.content) or find_written_calls(
+            answer.content, defaults.keys()
+        )
+        return "not_a_text" if made or written else "right"
     if not made:
         return "not_a_call"
     return "right" if same_calls(made, wanted, defaults) else "wrong_calls"
@@ -137,6 +142,6 @@ def _without_defaults(call: Call, defaults: Mapping[str, Mapping[str, Any]]) -> 
     kept = {
         key: value
         for key, value in arguments.items()
-        if key not in known or canonical_json(known[key]) != canonical_json(value)
+        if key not in known or not same_value(known[key], value)
     }
     return name, kept

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,7 @@ def reinforce(
     if is_done(record, folder):
         return ReinforceResult(folder / WEIGHTS, dict(record["metrics"]), read_curves(folder))
     forget_peak_memory()
-    with explain_trouble(config, _advise(config)), explain_sampling():
+    with explain_trouble(config, _advise(config)), explain_sampling(), closing(assignment):
         trainer = make_policy_trainer(limited, tokenizer, assignment)
         if on_progress is not None:
             trainer.add_callback(Reporter(on_progress))

@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase
 from funreason_agents.environments.base import Environment
 from funreason_agents.errors import EnvError, TrainingError
 from funreason_agents.training.egpo import OPEN, Written
-from funreason_agents.training.episodes import Episode, World, make_worlds
+from funreason_agents.training.episodes import Episode, Sessions, World, make_worlds
 from funreason_agents.training.reinforce_config import ReinforceConfig
 from funreason_agents.training.rewards import Outcome, judge_answer
 from funreason_agents.training.rows import Row
@@ -36,6 +36,13 @@ class Assignment:
     worlds: dict[str, type[World]] | None = None
     offered: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     """Schemas of the tools of each world."""
+    sessions: Sessions | None = None
+    """Where the worlds are played."""
+
+    def close(self) -> None:
+        """Close the sessions of the worlds."""
+        if self.sessions is not None:
+            self.sessions.close()
 
 
 def assign_messages(
@@ -62,7 +69,7 @@ def assign_messages(
     ) -> list[float | None]:
         judged = []
         for number, messages in zip(item, written, strict=True):
-            opening = "<think>\n" if texts[number][0].rstrip().endswith(OPEN) else ""
+            opening = _find_opening(texts[number][0])
             message = messages[0] if messages else Written("", finished=False)
             judged.append(
                 judge_answer(
@@ -82,6 +89,11 @@ def assign_messages(
     return Assignment(prompts, reward, hash_rows(rows), len(rows))
 
 
+def _find_opening(prompt: str) -> str:
+    """Return what stands of the answer already at the end of the prompt: an open think tag."""
+    return f"{OPEN}\n" if prompt.rstrip().endswith(OPEN) else ""
+
+
 def _require_readable(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row]) -> None:
     """Check that the reward reads a call in the form in which the template writes it.
 
@@ -91,10 +103,16 @@ def _require_readable(tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row]) -
     row = next((each for each in rows if each["completion"][0].get("tool_calls")), None)
     if row is None:
         return
+    # Not every template trims what it is given, but here it is judged, not the row.
+    answer = {
+        name: each.strip() if isinstance(each, str) else each
+        for name, each in row["completion"][0].items()
+    }
     start = len(render(tokenizer, row["prompt"], row["tools"], add_generation_prompt=True))
-    whole = render(tokenizer, [*row["prompt"], *row["completion"]], row["tools"])
-    text = str(tokenizer.decode(whole[start:])).partition(str(tokenizer.eos_token))[0]
-    if not judge_answer(text, row["completion"][0], row["tools"], require_reasoning=False).reward:
+    whole = render(tokenizer, [*row["prompt"], answer], row["tools"])
+    written = str(tokenizer.decode(whole[start:])).partition(str(tokenizer.eos_token))[0]
+    text = _find_opening(str(tokenizer.decode(whole[:start]))) + written
+    if not judge_answer(text, answer, row["tools"], require_reasoning=False).reward:
         msg = (
             f"the chat template writes a call as {text[-200:]!r}, which the reward does not read; "
             "pass a template that writes calls as JSON in <tool_call> tags, or none to take ours"
@@ -131,7 +149,8 @@ def assign_episodes(
     """Return the assignment to play episodes.
 
     Raises:
-        TrainingError: there are too few episodes, or one cannot be rendered.
+        TrainingError: there are too few episodes, one cannot be rendered, or calls in the form of
+            the template cannot be read.
     """
     offered = {each.world: [tool.to_function() for tool in each.offered] for each in episodes}
     kept = [
@@ -141,6 +160,10 @@ def assign_episodes(
         <= config.max_prompt_length
     ]
     _require_enough(len(kept), len(episodes), config)
+    rows = [_to_row(each, offered[each.world], config) for each in kept]
+    _require_readable(tokenizer, rows)
+    prompt = render(tokenizer, rows[0]["prompt"], rows[0]["tools"], add_generation_prompt=True)
+    opening = _find_opening(str(tokenizer.decode(prompt)))
 
     def reward(
         environments: Sequence[World],
@@ -150,7 +173,7 @@ def assign_episodes(
     ) -> list[float | None]:
         scores = [
             world._score(
-                [message.text for message in messages],
+                [opening + message.text for message in messages],
                 finished=bool(messages) and messages[-1].finished,
                 require_reasoning=config.require_reasoning,
             )
@@ -179,9 +202,22 @@ def assign_episodes(
         }
 
     prompts = Dataset.from_dict({"item": list(range(len(kept)))}).with_transform(show)
-    rows = [{"id": each.id, "prompt": list(each.prompt)} for each in episodes]
-    worlds = make_worlds(environment, kept)
-    return Assignment(prompts, reward, hash_rows(rows), len(episodes), worlds, offered)
+    told = [{"id": each.id, "prompt": list(each.prompt)} for each in episodes]
+    sessions = Sessions(environment)
+    worlds = make_worlds(environment, kept, sessions)
+    return Assignment(prompts, reward, hash_rows(told), len(episodes), worlds, offered, sessions)
+
+
+def _to_row(episode: Episode, tools: list[dict[str, Any]], config: ReinforceConfig) -> Row:
+    """Return an episode's first answer as a step row."""
+    answer: dict[str, Any] = {"role": "assistant", "content": ""}
+    if config.require_reasoning:
+        answer["reasoning_content"] = "First things first."
+    answer["tool_calls"] = [
+        {"type": "function", "function": {"name": each.call.name, "arguments": each.call.arguments}}
+        for each in episode.trace.calls[:1]
+    ]
+    return {"prompt": list(episode.prompt), "completion": [answer], "tools": tools}
 
 
 def _require_enough(kept: int, given: int, config: ReinforceConfig) -> None:

@@ -26,6 +26,8 @@ from funreason_agents.training.config import WEIGHTS
 
 TEMPLATES = Path(__file__).with_name("templates")
 HOUSE_TEMPLATE = TEMPLATES / "tools.jinja"
+TOKENIZER = "tokenizer_config.json"
+"""Where older weights keep their chat template."""
 MODULE = "vllm.entrypoints.openai.api_server"
 START_SECONDS = 900.0
 STOP_SECONDS = 30.0
@@ -60,19 +62,41 @@ def find_weights(place: Path) -> Path:
 
 
 def find_template(weights: Path) -> Path:
-    """Return the weights' own chat template if it writes tool calls, else the house template.
+    """Return the file of the chat template to serve with.
+
+    It is the weights' own if that writes tool calls, else the house template. An adapter without
+    one has that of its base model, if the base model is a directory.
 
     Raises:
         ConfigurationError: it cannot be read.
     """
-    own = weights / "chat_template.jinja"
+    places = [weights]
+    if (weights / "adapter_config.json").exists() and not (weights / TOKENIZER).exists():
+        adapter = _read_adapter(weights / "adapter_config.json")
+        places.append(Path(adapter["base_model_name_or_path"]))
+    files = [place / name for place in places for name in ("chat_template.jinja", TOKENIZER)]
+    own = next((file for file in files if file.is_file() and read_template(file)), None)
+    return own if own and "tool_calls" in read_template(own) else HOUSE_TEMPLATE
+
+
+def read_template(file: Path) -> str:
+    """Return the text of a chat template; of a tokenizer's configuration, "" if it has none.
+
+    Raises:
+        ConfigurationError: it cannot be read.
+    """
     try:
-        if own.exists() and "tool_calls" in own.read_text(encoding="utf-8"):
-            return own
-    except (OSError, UnicodeDecodeError) as exc:
-        msg = f"cannot read the chat template {str(own)!r}: {exc}; give another with --template"
+        text = file.read_text(encoding="utf-8")
+        if file.name != TOKENIZER:
+            return text
+        templates = dict(json.loads(text)).get("chat_template") or ""
+        if isinstance(templates, list):  # by name; where tools are offered, that for tools is used
+            by_name = {each["name"]: each["template"] for each in templates}
+            templates = by_name.get("tool_use") or by_name.get("default")
+        return str(templates or "")
+    except (OSError, ValueError, TypeError, KeyError) as exc:
+        msg = f"cannot read the chat template {str(file)!r}: {exc}; give another with --template"
         raise ConfigurationError(msg) from exc
-    return HOUSE_TEMPLATE
 
 
 def serve_command(
@@ -109,8 +133,9 @@ def serve_command(
     name, weights = served_name or weights.resolve().name, find_weights(weights)
     template = template or find_template(weights)
     command = [str(python or sys.executable), "-m", MODULE, *_model_options(weights, name)]
-    command += ["--host", host, "--port", str(port), "--chat-template", str(template)]
-    command += ["--enable-auto-tool-choice"]
+    command += ["--host", host, "--port", str(port), "--enable-auto-tool-choice"]
+    if template.name != TOKENIZER:  # vLLM finds that one by itself
+        command += ["--chat-template", str(template)]
     command += _parser_options(template, tool_parser, reasoning_parser)
     if cpu:
         # Some virtual machines announce instructions for bfloat16 that they do not have.
@@ -131,7 +156,7 @@ def _model_options(weights: Path, name: str) -> list[str]:
     config = _read_adapter(adapter)
     options = ["--model", str(config["base_model_name_or_path"])]
     options += ["--served-model-name", f"{name}-base"]
-    if (weights / "tokenizer_config.json").exists():
+    if (weights / TOKENIZER).exists():
         options += ["--tokenizer", str(weights)]
     options += ["--enable-lora", "--lora-modules", f"{name}={weights}"]
     return [*options, "--max-lora-rank", str(_round_rank(config["r"]))]
@@ -155,11 +180,7 @@ def _round_rank(rank: int) -> int:
 
 
 def _parser_options(template: Path, tools: str | None, reasoning: str | None) -> list[str]:
-    try:
-        text = template.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as exc:
-        msg = f"cannot read the chat template {str(template)!r}: {exc}"
-        raise ConfigurationError(msg) from exc
+    text = read_template(template)
     if tools is None and ("<tool_call>" not in text or "<function=" in text):
         msg = (
             f"the chat template {str(template)!r} writes tool calls in a form that is not known "

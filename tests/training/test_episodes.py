@@ -1,20 +1,25 @@
+import copy
 import inspect
 import json
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
 import pytest
+import trl
+from book_rows import make_row
 from transformers.utils import get_json_schema
 
 from funreason_agents import SynthesisContext, load_environment, synthesize
-from funreason_agents.environments.base import Environment
+from funreason_agents.environments.base import Environment, EnvSession
 from funreason_agents.errors import EnvError, TrainingError
 from funreason_agents.schemas.tools import ToolSpec
-from funreason_agents.training.egpo import EGPOTrainer
+from funreason_agents.training.egpo import EGPOTrainer, Written
 from funreason_agents.training.episodes import World, make_episodes, make_world, make_worlds
 from funreason_agents.training.reinforce_config import ReinforceConfig
 from funreason_agents.training.rl import reinforce
+from funreason_agents.training.rollouts import assign_episodes, assign_messages
 from funreason_agents.training.tool_methods import make_method, to_hint
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:transformers")
@@ -259,12 +264,104 @@ def script(episodes, tokenizer):
     return generate
 
 
-def test_live_episodes_end_to_end(shop, records, tiny_model, tokenizer, tmp_path, monkeypatch):
-    """TRL's own loop parses the calls, executes them in the shop, and shows their results."""
+def test_worlds_share_the_sessions_that_are_free(shop, episodes, opened):
+    worlds = {name: world() for name, world in make_worlds(shop, episodes).items()}
+    assert len(worlds) > 1
+    for episode in episodes:
+        assert play(worlds[episode.world], episode, gold_steps(episode)).success
+    assert len(opened) == 1
+    first, second = list(worlds.values())[:2]
+    for world in (first, second):
+        world.reset(episode=next(iter(world._episodes)))
+    assert len(opened) == 2
+    assert first._session is not second._session
+    first._sessions.close()
+    assert all(session._closed for session in opened)
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """The sessions that are opened during the test."""
+    sessions = []
+    begin = EnvSession.__init__
+
+    def note(self, *arguments):
+        begin(self, *arguments)
+        sessions.append(self)
+
+    monkeypatch.setattr(EnvSession, "__init__", note)
+    return sessions
+
+
+def shown_by(tokenizer, family):
+    """Return the tokenizer with TRL's chat template of a family of models."""
+    path = Path(trl.__file__).parent / f"chat_templates/{family}_training.jinja"
+    changed = copy.deepcopy(tokenizer)
+    changed.chat_template = path.read_text(encoding="utf-8")
+    return changed
+
+
+def small(**options):
+    return ReinforceConfig(
+        model="none", output_dir="none", prompts_per_step=1, num_generations=2, batch_size=2,
+        max_prompt_length=100_000, **options,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("require_reasoning", [True, False])
+@pytest.mark.parametrize(("family", "read"), [("qwen3", True), ("glm4moe", False)])
+def test_a_template_whose_calls_cannot_be_read_is_refused(
+    shop, episodes, tokenizer, family, read, require_reasoning
+):
+    config = small(require_reasoning=require_reasoning)
+    told = nullcontext() if read else pytest.raises(TrainingError, match="does not read")
+    with told:
+        assign_episodes(episodes, shop, shown_by(tokenizer, family), config)
+
+
+def test_episodes_without_calls_need_no_template_for_them(shop, episodes, tokenizer):
+    silent = [each for each in episodes if not each.trace.calls]
+    assert assign_episodes(silent, shop, shown_by(tokenizer, "glm4moe"), small()).given
+
+
+@pytest.mark.parametrize("reasoned", [True, False])
+def test_rows_without_reasoning_can_be_learnt_with_the_template_of_qwen3(tokenizer, reasoned):
+    rows = [make_row(number, reasoning=reasoned) for number in range(4)]
+    config = small(require_reasoning=False)
+    assert assign_messages(rows, shown_by(tokenizer, "qwen3"), config).given == 4
+
+
+def test_a_think_block_that_the_prompt_opens_belongs_to_the_answer(shop, episodes, tokenizer):
+    opening = copy.deepcopy(tokenizer)
+    end = '"<|im_start|>assistant\\n" if add_generation_prompt'
+    assert end in opening.chat_template
+    opening.chat_template = opening.chat_template.replace(
+        end, '"<|im_start|>assistant\\n<think>\\n" if add_generation_prompt'
+    )
+    episode = next(each for each in episodes if not each.trace.calls)
+    asked = [with_calls(episodes), episode]
+    assignment = assign_episodes(asked, shop, opening, small())
+    world = assignment.worlds[episode.world]()
+    world.reset(episode=episode.id)
+    written = [Written("Let me see.\n</think>\n\nNo tool does that.", finished=True)]
+    told = {}
+    reward = assignment.reward(environments=[world], written=[written], log_metric=told.__setitem__)
+    assert reward == [1.0]
+    assert told["episode/success"] == 1.0
+
+
+@pytest.fixture
+def roomy(tiny_model, tmp_path):
+    """The tiny model with room for an episode."""
     roomy = shutil.copytree(tiny_model, tmp_path / "roomy")
     settings = json.loads((roomy / "config.json").read_text(encoding="utf-8"))
     settings["max_position_embeddings"] = 8192
     (roomy / "config.json").write_text(json.dumps(settings), encoding="utf-8")
+    return roomy
+
+
+def test_live_episodes_end_to_end(shop, records, roomy, opened, tokenizer, tmp_path, monkeypatch):
+    """TRL's own loop parses the calls, executes them in the shop, and shows their results."""
     chosen = [next(r for r in records if all(turn.gold for turn in r.certificate.turns))]
     episodes = make_episodes(chosen, shop)
     monkeypatch.setattr(EGPOTrainer, "_generate_single_turn", script(episodes, tokenizer))
@@ -278,3 +375,22 @@ def test_live_episodes_end_to_end(shop, records, tiny_model, tokenizer, tmp_path
     assert [value for _, value in result.curves["groups_with_signal"]] == [1.0, 1.0]
     assert [value for _, value in result.curves["episode/broken"]] == [0.0, 0.0]
     assert all(value == 1.0 for _, value in result.curves["egpo/reasoned"])
+    assert all(session._closed for session in opened)
+
+
+def test_sessions_are_closed_when_a_run_ends_by_an_error(
+    shop, records, roomy, opened, tmp_path, monkeypatch
+):
+    def fail(self, *_, **__):
+        assert not all(session._closed for session in opened)
+        raise TrainingError("out of it")
+
+    monkeypatch.setattr(EGPOTrainer, "_generate_single_turn", fail)
+    config = ReinforceConfig(
+        model=str(roomy), output_dir=tmp_path / "out", steps=1, save_steps=1,
+        prompts_per_step=1, num_generations=2, batch_size=2, max_completion_length=3000,
+    )  # fmt: skip
+    with pytest.raises(TrainingError, match="out of it"):
+        reinforce(records[:1], config, environment=shop)
+    assert opened
+    assert all(session._closed for session in opened)

@@ -3,6 +3,7 @@ import pytest
 from funreason_agents.training.rewards import judge_answer, same_calls
 
 THOUGHT = "<think>\nShe wants two tickets.\n</think>\n\n"
+EMPTY = "<think>\n\n</think>\n\n"
 TOOLS = [
     {
         "type": "function",
@@ -60,6 +61,17 @@ TABLE = [
     (THOUGHT + "Where to?", TEXT, "right"),
     (written(PORTO), TEXT, "not_a_text"),
     (THOUGHT + '[book(city="Porto")]', TEXT, "not_a_text"),
+    (THOUGHT + 'book(city="Porto")', TEXT, "not_a_text"),
+    (THOUGHT + PORTO, TEXT, "not_a_text"),
+    (THOUGHT + f"```json\n[{PORTO}]\n```", TEXT, "not_a_text"),
+    (THOUGHT + 'Sure: [book(city="Porto")]', TEXT, "not_a_text"),
+    (THOUGHT + 'fly(city="Porto")', TEXT, "not_a_text"),
+    (THOUGHT + "I cannot use book for a flight to Porto.", TEXT, "right"),
+    (THOUGHT + "The tool book(city, seats) needs a city. Where to?", TEXT, "right"),
+    (THOUGHT + "To book (a city will do), tell me more.", TEXT, "right"),
+    (THOUGHT + '{"name": "Ann", "age": 3}', TEXT, "right"),
+    (EMPTY + f"<tool_call>\n{PORTO}\n</tool_call>", ONE, "no_reasoning"),
+    (EMPTY + "Where to?", TEXT, "no_reasoning"),
     (THOUGHT, TEXT, "template"),
     ("", TEXT, "template"),
     ("Where to?", TEXT, "no_reasoning"),
@@ -87,6 +99,27 @@ def test_an_answer_that_was_cut_off_is_wrong_even_if_it_is_a_text():
 
 def test_reasoning_can_be_made_optional():
     assert judge_answer("Where to?", TEXT, require_reasoning=False).reward == 1.0
+
+
+def test_an_empty_think_block_is_no_reasoning():
+    """The templates of Qwen3 write one for a message without reasoning."""
+    called = f"{EMPTY}<tool_call>\n{PORTO}\n</tool_call>"
+    assert judge_answer(called, ONE, require_reasoning=False).reward == 1.0
+    assert judge_answer(EMPTY + "Where to?", TEXT, require_reasoning=False).reward == 1.0
+
+
+def test_defaults_are_compared_as_other_values():
+    defaults = {"pay": {"limit": 10, "currency": "USD", "fast": True, "note": None}}
+    gold = [("pay", {"to": "Ann"})]
+    for left_out in ({"limit": 10.0}, {"currency": "usd"}, {"fast": True}, {"note": None}):
+        assert same_calls([("pay", {"to": "Ann", **left_out})], gold, defaults)
+    for said in ({"limit": 11}, {"limit": "10"}, {"currency": "EUR"}, {"fast": 1}, {"note": ""}):
+        assert not same_calls([("pay", {"to": "Ann", **said})], gold, defaults)
+
+
+def test_ids_that_differ_in_the_last_digit_are_others():
+    assert not same_calls([("call", {"id": 4155550101})], [("call", {"id": 4155550102})])
+    assert same_calls([("call", {"id": 4155550102.0})], [("call", {"id": 4155550102})])
 
 
 def test_booleans_are_literal_and_lists_are_ordered():
