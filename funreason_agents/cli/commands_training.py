@@ -15,8 +15,9 @@ RowsArgument = Annotated[
     Path,
     typer.Argument(
         metavar="DATA",
-        help="A run's directory, records.jsonl, or JSON lines with prompt, completion and tools, "
-        "or with messages and tools.",
+        help="Directory of a run (its records.jsonl) or of an export (its train.jsonl), or a file: "
+        "records, or JSON lines (or one list) with prompt, completion and tools, or with messages "
+        "and tools.",
         show_default=False,
     ),
 ]
@@ -28,6 +29,16 @@ WeightsOption = Annotated[
 ]
 RankOption = Annotated[
     int | None, typer.Option(help="Rank of LoRA adapters; all weights are tuned without it.", min=1)
+]
+RefinementSetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KNOB=VALUE",
+        help="Any other knob: batch (rows per step), regenerations (most answers made anew per "
+        "row); for hdr: samples (answers per hard row), tau (least score at which a judge "
+        "agrees), max_rounds. May be repeated.",
+    ),
 ]
 SettingOption = Annotated[
     list[str] | None,
@@ -99,13 +110,15 @@ def refine(
     model: options.ModelOption = "offline",
     base_url: options.BaseUrlOption = None,
     student: Annotated[
-        str | None, typer.Option(help="hdr: the model that answers hard rows.")
+        str | None, typer.Option(help="hdr: the model that answers hard rows; not offline.")
     ] = None,
     judge: Annotated[
         list[str] | None,
-        typer.Option(help="hdr: a model that must find an answer good; may be repeated."),
+        typer.Option(
+            help="hdr: a model that must find an answer good; not offline; may be repeated."
+        ),
     ] = None,
-    set_: options.SetOption = None,
+    set_: RefinementSetOption = None,
 ) -> None:
     """Check the rows of a training set, repair what can be repaired, and leave the rest out.
 
@@ -115,8 +128,7 @@ def refine(
 
     Exit status: 0; 1 if something broke; 2 if the line cannot be run as it is; 130 after Ctrl-C.
     """
-    from funreason_agents.cli.refine import refine_data  # noqa: PLC0415
-    from funreason_agents.refinement.options import RefinementContext  # noqa: PLC0415
+    from funreason_agents.cli.refine import read_context, refine_data  # noqa: PLC0415
 
     refine_data(
         data,
@@ -126,7 +138,7 @@ def refine(
         base_url=base_url,
         student=student,
         judges=judge,
-        context=RefinementContext.model_validate(options.parse_knobs(set_)),
+        context=read_context(options.parse_knobs(set_)),
     )
 
 
@@ -241,7 +253,26 @@ def serve(
     ] = None,
     cpu: Annotated[bool, typer.Option("--cpu", help="Run vLLM on the CPU.")] = False,
     template: Annotated[
-        Path | None, typer.Option(help="Chat template; default: the one it was trained with.")
+        Path | None,
+        typer.Option(
+            help="Chat template; default: the weights' own, or ours if that writes no tool calls."
+        ),
+    ] = None,
+    tool_parser: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="vLLM's parser for tool calls, such as llama3_json; default: hermes, if the "
+            "template writes calls as JSON in <tool_call> tags.",
+        ),
+    ] = None,
+    reasoning_parser: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="vLLM's parser for reasoning, such as qwen3; default: ours, if the template has "
+            "<think> tags.",
+        ),
     ] = None,
     log: Annotated[Path | None, typer.Option(help="File for what vLLM prints.")] = None,
 ) -> None:
@@ -259,5 +290,7 @@ def serve(
         python=python,
         cpu=cpu,
         template=template,
+        tool_parser=tool_parser,
+        reasoning_parser=reasoning_parser,
         log=log,
     )

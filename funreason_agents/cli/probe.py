@@ -20,6 +20,9 @@ from funreason_agents.curriculum import (
     write_profile,
 )
 from funreason_agents.environments.base import Environment
+from funreason_agents.errors import ConfigurationError
+
+PROFILE = "profile.json"
 
 
 def run_probe(
@@ -43,8 +46,12 @@ def run_probe(
         The exit status: 0, or 130 after Ctrl-C.
 
     Raises:
+        ConfigurationError: `out` is a directory, or a knob cannot be used.
         FunReasonError: the probe cannot be started, or something broke on the way.
     """
+    if out.is_dir() or out.name in ("", ".."):
+        msg = f"--out {str(out)!r} is a directory; name a file, such as {str(out / PROFILE)!r}"
+        raise ConfigurationError(msg)
     context = read_options(SynthesisContext, knobs)
     journal = out.with_name(f"{out.name}.partial")
     try:

@@ -5,27 +5,32 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from langchain_core.language_models import BaseChatModel
+from pydantic import ValidationError
 from rich.markup import escape
 from rich.table import Table
 
 from funreason_agents.cli.console import console
-from funreason_agents.errors import ConfigurationError
+from funreason_agents.errors import ConfigurationError, TrainingError
 from funreason_agents.export.formats import to_trl_step_rows
 from funreason_agents.export.writer import read_records, to_lines, write_text
 from funreason_agents.graphs.data_refiner import Train, create_data_refiner
 from funreason_agents.models.client import CallScope, ModelClient
 from funreason_agents.models.factory import ModelLike, load_model, model_id
 from funreason_agents.models.ledger import Ledger, Limits
+from funreason_agents.models.offline import OfflineChatModel
 from funreason_agents.refinement.agents import Answer, make_student
 from funreason_agents.refinement.counts import apply_outcomes
 from funreason_agents.refinement.options import RefinementContext
-from funreason_agents.refinement.rows import read_rows
+from funreason_agents.refinement.rows import read_rows, to_step_rows
 from funreason_agents.refinement.stages import Mode
 from funreason_agents.run_directory import RunDirectory
 from funreason_agents.schemas.base import content_hash
+from funreason_agents.training.rows import find_file
 
 Json = dict[str, Any]
 ROWS, REPORT = "rows.jsonl", "refinement.json"
@@ -35,6 +40,27 @@ FILES = {
     "dropped.jsonl": ("dropped",),
 }
 """The file of the rows of each outcome."""
+AT_ONCE = 32
+"""Most answers that the student is asked for at once."""
+
+
+def read_context(knobs: Json) -> RefinementContext:
+    """Return the knobs that the user gave as their form has them.
+
+    Raises:
+        ConfigurationError: one is unknown or out of bounds.
+    """
+    known = RefinementContext.model_fields
+    unknown = sorted(set(knobs) - set(known))
+    if unknown:
+        msg = f"--set: unknown knob {unknown[0]!r}; there are {', '.join(sorted(known))}"
+        raise ConfigurationError(msg)
+    try:
+        return RefinementContext.model_validate(knobs)
+    except ValidationError as exc:
+        told = (": ".join([*map(str, each["loc"]), each["msg"]]) for each in exc.errors())
+        msg = f"--set: {'; '.join(told)}"
+        raise ConfigurationError(msg) from exc
 
 
 def refine_data(
@@ -57,8 +83,8 @@ def refine_data(
     them), and `refinement.json` with the counts by check.
 
     Args:
-        data: A file of JSON lines: `records.jsonl` or a run's directory, or rows with `prompt`,
-            `completion` and `tools`, or with `messages` and `tools`.
+        data: Directory of a run or of an export, or a file: records, or JSON lines or a JSON list
+            of rows with `prompt`, `completion` and `tools`, or with `messages` and `tools`.
         out: Directory of this refinement alone.
         mode: `fcdr`, `split`, `hdr` or `egpo`.
         model: Judges and answers anew; offline, code alone decides.
@@ -74,20 +100,24 @@ def refine_data(
         What `refinement.json` holds.
 
     Raises:
-        ConfigurationError: the data cannot be read or are empty, or `out` holds another run.
+        ConfigurationError: the data cannot be read or are empty, HDR has no student, a student or
+            judge is the offline model, or `out` holds another run.
         ExportError: `out` cannot be written.
     """
     knobs, place = context or RefinementContext(), RunDirectory(out)
     ledger = Ledger(limits=limits) if limits else Ledger()
     loaded = load_model(model, base_url=base_url)
     examiners = [load_model(each, base_url=base_url) for each in judges or ()]
-    if answer is None and student is not None:
-        answer = _student(load_model(student, base_url=base_url), ledger)
+    asked_student = None if student is None else load_model(student, base_url=base_url)
+    _require_models(mode, asked_student, answer, examiners)
+    if answer is None and asked_student is not None:
+        answer = _student(asked_student, ledger)
     text, found = _read_data(Path(data))
     identity = {
         "data_hash": found,
         "mode": mode,
         "model": model_id(loaded),
+        "student": None if asked_student is None else model_id(asked_student),
         "judges": [model_id(each) for each in examiners],
         "context": knobs.model_dump(mode="json"),
     }
@@ -113,17 +143,64 @@ def refine_data(
     return report
 
 
-def _student(model: Any, ledger: Ledger) -> Answer:
+def _require_models(
+    mode: Mode,
+    student: BaseChatModel | None,
+    answer: Answer | None,
+    judges: Sequence[BaseChatModel],
+) -> None:
+    """Refuse what would go through all rounds and decide nothing."""
+    if mode == "hdr" and student is None and answer is None:
+        msg = "--mode hdr needs the model that answers the hard rows: pass --student openai:NAME"
+        raise ConfigurationError(msg)
+    if isinstance(student, OfflineChatModel):
+        msg = (
+            "--student offline: the offline model answers the package's own prompts only, no "
+            "rows; pass --student openai:NAME"
+        )
+        raise ConfigurationError(msg)
+    if any(isinstance(each, OfflineChatModel) for each in judges):
+        msg = (
+            "--judge offline: the offline model cannot judge answers; pass --judge openai:NAME, "
+            "or no --judge: then the gates alone decide"
+        )
+        raise ConfigurationError(msg)
+
+
+def _student(model: BaseChatModel, ledger: Ledger) -> Answer:
+    """Return a student that is asked for the answers of a batch all at once."""
     client = ModelClient("student", model, model_id=model_id(model), ledger=ledger)
-    return make_student(client, CallScope(thread_id="", node="answer_hard"))
+    ask = make_student(client, CallScope(thread_id="", node="answer_hard"))
+
+    def answer(rows: Sequence[Json], samples: int) -> list[list[Json]]:
+        each_once = [row for row in rows for _ in range(samples)]
+        executor = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="student")
+        try:
+            found = list(executor.map(lambda row: list(ask([row], 1)[0]), each_once))
+        except BaseException as exc:
+            ledger.stopping.set()  # nothing waits any longer to be sent again
+            executor.shutdown(wait=isinstance(exc, Exception), cancel_futures=True)
+            raise
+        executor.shutdown()
+        return [
+            [message for made in found[first : first + samples] for message in made]
+            for first in range(0, len(found), samples)
+        ]
+
+    return answer
 
 
 def _read_data(data: Path) -> tuple[str, str]:
     """Return the step rows of a file as JSON lines, and their hash."""
-    file = data / "records.jsonl" if data.is_dir() else data
+    try:
+        file = find_file(data)
+    except TrainingError as exc:
+        raise ConfigurationError(str(exc)) from exc
     rows: Sequence[Json]
     if _holds_records(file):
         rows = [row for each in read_records(file) for row in to_trl_step_rows(each)]
+    elif (listed := _read_list(file)) is not None:
+        rows = [row for each in listed for row in to_step_rows(each)]
     else:
         rows, _ = read_rows(file)
     if not rows:
@@ -139,6 +216,31 @@ def _holds_records(file: Path) -> bool:
     except (OSError, ValueError):
         return False  # whoever reads it says what is wrong with it
     return isinstance(first, dict) and "certificate" in first
+
+
+def _read_list(file: Path) -> list[Json] | None:
+    """Return what a file lists that is one JSON list; None if it is none, but JSON lines."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None  # whoever reads it says what is wrong with it
+    if not text.lstrip().startswith("["):
+        return None
+    try:
+        listed: list[Json] = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as exc:
+        msg = f"{str(file)!r}: not JSON ({exc}); repair it"
+        raise ConfigurationError(msg) from exc
+    for number, each in enumerate(listed, start=1):
+        if not isinstance(each, dict):
+            msg = f"{str(file)!r}, row {number}: no JSON object; a row is an object"
+            raise ConfigurationError(msg)
+    return listed
+
+
+def _refuse_constant(name: str) -> None:
+    msg = f"{name} is no JSON value"
+    raise ValueError(msg)
 
 
 def _write_results(place: RunDirectory, copy: Path, state: Json, identity: Json) -> Json:

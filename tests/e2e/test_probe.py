@@ -101,6 +101,27 @@ def test_turns_of_a_run_are_tasks_too(funreason, world, tmp_path):
     assert (status, "probe with records of this environment" in said) == (2, True)
 
 
+@pytest.mark.parametrize("place", [".", "..", "made", "missing/.."])
+def test_profile_that_would_be_a_directory_is_refused_before_anything_is_asked(
+    funreason, world, tmp_path, monkeypatch, place
+):
+    monkeypatch.chdir(tmp_path)
+    Path("made").mkdir()
+    status, said = funreason("probe", f"{world}:world", "--model", "offline", "--out", place)
+    assert (status, said.count("\n")) == (2, 1)
+    assert "is a directory; name a file, such as" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
+
+
+def test_file_of_an_earlier_profile_is_replaced(funreason, world, tmp_path):
+    out = tmp_path / "new" / "profile.json"
+    out.parent.mkdir()
+    out.write_text("old")
+    line = ("probe", f"{world}:world", "--model", "offline", "--out", out, "-k", 1)
+    assert funreason(*line, "--num-tasks", 2)[0] == 0
+    assert read_profile(out).overall.tasks == 2
+
+
 def test_probe_explains_itself(funreason):
     status, said = funreason("probe", "--help")
     assert (status, "Usage: funreason" in said) == (0, True)

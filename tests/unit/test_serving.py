@@ -1,3 +1,4 @@
+import contextlib
 import importlib.util
 import itertools
 import json
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from funreason_agents.errors import ConfigurationError, TrainingError
-from funreason_agents.training.serving import HOUSE_TEMPLATE, serve, serve_command
+from funreason_agents.training.serving import HOUSE_TEMPLATE, find_port, serve, serve_command
 
 FAKE = Path(__file__).parents[1] / "servers" / "fake_vllm.py"
 PLUGIN = HOUSE_TEMPLATE.with_name("think_parser.py")
@@ -71,6 +72,59 @@ def test_template_of_the_weights_is_used_if_it_writes_calls(weights):
     options = options_of(serve_command(weights))
     assert options["--chat-template"] == str(own)
     assert "--reasoning-parser" not in options
+
+
+PARSERS = ("tool_parser", "reasoning_parser")
+CALLING = "{{ m.tool_calls }}<tool_call>"
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        CALLING,
+        [{"name": "default", "template": CALLING}],
+        [{"name": "default", "template": "words"}, {"name": "tool_use", "template": CALLING}],
+    ],
+)
+def test_template_in_the_configuration_of_the_tokenizer_is_left_to_vllm(weights, template):
+    (weights / "tokenizer_config.json").write_text(json.dumps({"chat_template": template}))
+    command = serve_command(weights)
+    assert "--chat-template" not in command
+    assert "--reasoning-parser" not in command
+    assert options_of(command)["--tool-call-parser"] == "hermes"
+    # A file beside it goes before it, as in transformers.
+    (weights / "chat_template.jinja").write_text(CALLING + "<think>")
+    options = options_of(serve_command(weights))
+    assert options["--chat-template"] == str(weights / "chat_template.jinja")
+    assert options["--reasoning-parser"] == "funreason_think"
+
+
+@pytest.mark.parametrize("config", [{}, {"chat_template": None}, {"chat_template": "words"}])
+def test_house_template_stands_in_where_the_tokenizer_has_none_for_calls(weights, config):
+    (weights / "tokenizer_config.json").write_text(json.dumps(config))
+    assert options_of(serve_command(weights))["--chat-template"] == str(HOUSE_TEMPLATE)
+
+
+def test_template_that_cannot_be_read_is_told(weights):
+    (weights / "tokenizer_config.json").write_text("[1")
+    with pytest.raises(ConfigurationError, match=r"tokenizer_config\.json.*--template"):
+        serve_command(weights)
+    given = weights.parent / "mine.jinja"
+    with pytest.raises(ConfigurationError, match="cannot read the chat template"):
+        serve_command(weights, template=given)
+    given.write_text(CALLING)
+    assert options_of(serve_command(weights, template=given))["--chat-template"] == str(given)
+
+
+def test_adapter_without_a_tokenizer_has_the_template_of_its_base(weights):
+    base = weights.parent / "base"
+    base.mkdir()
+    (base / "tokenizer_config.json").write_text(json.dumps({"chat_template": CALLING}))
+    adapter = {"base_model_name_or_path": str(base), "r": 8}
+    (weights / "adapter_config.json").write_text(json.dumps(adapter))
+    assert "--chat-template" not in serve_command(weights)
+    (weights / "tokenizer_config.json").write_text("{}")  # now that one is used
+    assert options_of(serve_command(weights))["--chat-template"] == str(HOUSE_TEMPLATE)
 
 
 def test_calls_of_unknown_form_need_a_parser_by_name(weights):
@@ -197,6 +251,26 @@ def test_command_passes_signals_on(weights, fake_vllm, how):
         assert process.wait(30) == 130
     assert "asked to stop" in (weights / "serve.log").read_text()
     assert "--model openai:tuned --base-url http://127.0.0.1:" in "".join(lines)
+
+
+def test_command_takes_the_parsers_that_its_error_asks_for(
+    funreason, weights, fake_vllm, monkeypatch
+):
+    (weights / "chat_template.jinja").write_text("{{ m.tool_calls }}<|python_tag|>")
+    status, said = funreason("serve", weights, "--port", find_port("127.0.0.1", 0))
+    assert (status, "--tool-parser" in said) == (2, True)
+
+    @contextlib.contextmanager
+    def note(weights, **options):
+        started.append(serve_command(weights, **{k: options[k] for k in PARSERS}))
+        yield types.SimpleNamespace(model="openai:m", base_url="", log="", wait=lambda: None)
+
+    started = []
+    monkeypatch.setattr("funreason_agents.cli.serve.serve", note)
+    named = ("--tool-parser", "llama3_json", "--reasoning-parser", "qwen3")
+    assert funreason("serve", weights, *named)[0] == 0
+    options = options_of(started[0])
+    assert (options["--tool-call-parser"], options["--reasoning-parser"]) == (named[1], named[3])
 
 
 @pytest.fixture
