@@ -42,9 +42,7 @@ RefinementSetOption = Annotated[
 ]
 SettingOption = Annotated[
     list[str] | None,
-    typer.Option(
-        "--set", metavar="NAME=VALUE", help="Any other setting of the run. May be repeated."
-    ),
+    typer.Option("--set", metavar="KNOB=VALUE", help="Any other knob of the run. May be repeated."),
 ]
 
 
@@ -128,7 +126,9 @@ def refine(
 
     Exit status: 0; 1 if something broke; 2 if the line cannot be run as it is; 130 after Ctrl-C.
     """
-    from funreason_agents.cli.refine import read_context, refine_data  # noqa: PLC0415
+    from funreason_agents.cli.refine import refine_data  # noqa: PLC0415
+    from funreason_agents.cli.settings import read_options  # noqa: PLC0415
+    from funreason_agents.refinement.options import RefinementContext  # noqa: PLC0415
 
     refine_data(
         data,
@@ -138,7 +138,7 @@ def refine(
         base_url=base_url,
         student=student,
         judges=judge,
-        context=read_context(options.parse_knobs(set_)),
+        context=read_options(RefinementContext, options.parse_knobs(set_), knobs=True),
     )
 
 

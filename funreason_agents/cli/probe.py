@@ -11,7 +11,8 @@ from rich.table import Table
 
 from funreason_agents.cli.console import console
 from funreason_agents.cli.progress import show_progress
-from funreason_agents.cli.run import INTERRUPTED, read_options, terminable
+from funreason_agents.cli.run import INTERRUPTED, terminable
+from funreason_agents.cli.settings import read_options
 from funreason_agents.config import SynthesisContext
 from funreason_agents.curriculum import (
     Score,

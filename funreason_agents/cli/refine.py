@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
-from pydantic import ValidationError
 from rich.markup import escape
 from rich.table import Table
 
@@ -42,25 +41,6 @@ FILES = {
 """The file of the rows of each outcome."""
 AT_ONCE = 32
 """Most answers that the student is asked for at once."""
-
-
-def read_context(knobs: Json) -> RefinementContext:
-    """Return the knobs that the user gave as their form has them.
-
-    Raises:
-        ConfigurationError: one is unknown or out of bounds.
-    """
-    known = RefinementContext.model_fields
-    unknown = sorted(set(knobs) - set(known))
-    if unknown:
-        msg = f"--set: unknown knob {unknown[0]!r}; there are {', '.join(sorted(known))}"
-        raise ConfigurationError(msg)
-    try:
-        return RefinementContext.model_validate(knobs)
-    except ValidationError as exc:
-        told = (": ".join([*map(str, each["loc"]), each["msg"]]) for each in exc.errors())
-        msg = f"--set: {'; '.join(told)}"
-        raise ConfigurationError(msg) from exc
 
 
 def refine_data(

@@ -13,7 +13,8 @@ from rich.markup import escape
 from rich.panel import Panel
 
 from funreason_agents.cli.console import console
-from funreason_agents.cli.run import INTERRUPTED, finish, read_options, terminable
+from funreason_agents.cli.run import INTERRUPTED, finish, terminable
+from funreason_agents.cli.settings import read_options
 from funreason_agents.config import SynthesisContext
 from funreason_agents.environments.base import Environment
 from funreason_agents.errors import ConfigurationError

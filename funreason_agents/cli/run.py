@@ -10,18 +10,17 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
 from rich.markup import escape
 from rich.table import Table
 
 from funreason_agents.cli.console import console
 from funreason_agents.cli.dry_run import estimate_run, print_estimate
 from funreason_agents.cli.progress import show_progress
+from funreason_agents.cli.settings import read_options
 from funreason_agents.config import SynthesisContext
 from funreason_agents.environments.base import Environment
-from funreason_agents.errors import ConfigurationError
 from funreason_agents.export.writer import read_records, write_records, write_text
 from funreason_agents.models.factory import load_model, load_models, model_id
 from funreason_agents.models.ledger import Ledger, Limits
@@ -31,7 +30,6 @@ from funreason_agents.run_statistics import RunStatistics
 from funreason_agents.synthesis import synthesize
 from funreason_agents.tool_graph.build import tool_graph_of
 
-Options = TypeVar("Options", bound=BaseModel)
 INTERRUPTED = 130
 
 
@@ -111,22 +109,6 @@ def finish(run: Run) -> int:
         return INTERRUPTED
     made = run.accepted or run.waiting
     return 0 if made and not run.failed and not run.stopped_early else 1
-
-
-def read_options(form: type[Options], given: dict[str, Any]) -> Options:
-    """Return options as their form has them.
-
-    Raises:
-        ConfigurationError: one is out of bounds, or does not go with another.
-    """
-    try:
-        return form(**given)
-    except ValidationError as exc:
-        first = exc.errors()[0]
-        # What concerns several options stands under none of them.
-        name = f"--{str(first['loc'][0]).replace('_', '-')}: " if first["loc"] else ""
-        msg = f"{name}{first['msg']}"
-        raise ConfigurationError(msg) from exc
 
 
 @contextmanager

@@ -5,21 +5,20 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
 from rich.markup import escape
 from rich.table import Table
 
 from funreason_agents.cli.console import console
 from funreason_agents.cli.progress import say_now_and_then
+from funreason_agents.cli.settings import read_options
 from funreason_agents.environments.base import Environment
-from funreason_agents.errors import ConfigurationError, MissingExtraError
+from funreason_agents.errors import MissingExtraError
 from funreason_agents.extras import TRAIN, require_extra
 from funreason_agents.training.config import FineTuneConfig
 from funreason_agents.training.reinforce_config import ReinforceConfig
 
-Settings = TypeVar("Settings", bound=BaseModel)
 SEGMENTS = ("reasoning", "result", "all")
 LINE_EVERY = 10.0
 """Seconds between two lines of progress."""
@@ -45,7 +44,7 @@ def run_fine_tuning(
         MissingExtraError: the training libraries are not installed.
         TrainingError: as `training.fine_tune`.
     """
-    config = _read_settings(FineTuneConfig, settings)
+    config = read_options(FineTuneConfig, settings, knobs=True)
     if dry_run:
         _print_plan(data, heldout, config)
         return 0
@@ -79,7 +78,7 @@ def run_reinforcement(
         TrainingError: as `training.reinforce`.
         EnvError: the environment broke.
     """
-    config = _read_settings(ReinforceConfig, settings)
+    config = read_options(ReinforceConfig, settings, knobs=True)
     _require_libraries()
     from funreason_agents.training.rl import reinforce  # noqa: PLC0415  # needs the extra
 
@@ -104,20 +103,6 @@ def _is_first() -> bool:
     from funreason_agents.training.machine import share_work  # noqa: PLC0415  # needs the extra
 
     return bool(share_work().is_main_process)
-
-
-def _read_settings(form: type[Settings], settings: dict[str, Any]) -> Settings:
-    unknown = sorted(set(settings) - set(form.model_fields))
-    if unknown:
-        msg = f"unknown setting {unknown[0]!r}; there are {', '.join(sorted(form.model_fields))}"
-        raise ConfigurationError(msg)
-    try:
-        return form.model_validate(settings)
-    except ValidationError as exc:
-        # What concerns several settings stands under none of them.
-        told = (": ".join([*map(str, each["loc"]), each["msg"]]) for each in exc.errors())
-        msg = f"these settings cannot be used: {'; '.join(told)}"
-        raise ConfigurationError(msg) from exc
 
 
 def _print_plan(data: Path, heldout: Path | None, config: FineTuneConfig) -> None:

@@ -112,8 +112,8 @@ def test_the_student_is_asked_for_several_answers_at_once_and_each_goes_to_its_r
     ("words", "told"),
     [
         (["--set", "batchs=3"], "unknown knob 'batchs'; there are batch, max_rounds"),
-        (["--set", "batch=0", "--set", "tau=2"], "--set: batch: Input should be greater than"),
-        (["--set", "batch=many"], "--set: batch: Input should be a valid integer"),
+        (["--set", "batch=0", "--set", "tau=2"], "batch: Input should be greater than"),
+        (["--set", "batch=many"], "batch: Input should be a valid integer"),
         (["--mode", "hdr"], "pass --student openai:NAME"),
         (["--mode", "hdr", "--student", "offline"], "--student offline:"),
         (["--mode", "hdr", "--student", "openai:x", "--judge", "offline"], "--judge offline:"),

@@ -169,7 +169,7 @@ except MissingExtraError as exc:
     ("knobs", "words"),
     [
         ({"loss": "focal"}, "'standard', 'srml' or 'ssb'"),
-        ({"learning": 1}, "unknown setting 'learning'"),
+        ({"learning": 1}, "unknown knob 'learning'"),
         ({"alpha": 1.5, "seed": -1}, "seed: .*; alpha: "),
         ({"loss": "ssb", "beta": 0.5}, "beta is a weight of srml"),
     ],

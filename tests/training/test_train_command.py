@@ -73,9 +73,9 @@ def test_rl_tells_of_steps_that_learn_from_earlier_rollouts(
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("sft", "--set", "batch=1"), "unknown setting 'batch'"),
+        (("sft", "--set", "batch=1"), "unknown knob 'batch'"),
         (("sft", "--loss", "focal"), "'standard', 'srml' or 'ssb'"),
-        (("rl", "--set", "batch=1"), "unknown setting 'batch'"),
+        (("rl", "--set", "batch=1"), "unknown knob 'batch'"),
         (("rl", "--algorithm", "ppo"), "'egpo' or 'grpo'"),
         (("rl", "--set", "batch_size=3"), "must divide"),
     ],

@@ -3,7 +3,7 @@
 import pytest
 
 from funreason_agents.cli.options import parse_hard_turns, parse_knobs, parse_pairs
-from funreason_agents.cli.run import read_options
+from funreason_agents.cli.settings import read_options
 from funreason_agents.config import SynthesisContext
 from funreason_agents.errors import ConfigurationError
 
@@ -45,3 +45,16 @@ def test_what_concerns_several_fields_is_told_without_an_option():
     shares = {"irrelevance": 0.7, "long_context": 0.7}
     with pytest.raises(ConfigurationError, match=r"^Value error, "):
         read_options(SynthesisContext, {"hard_turns": shares})
+
+
+def test_an_unknown_knob_is_told_with_those_that_there_are():
+    with pytest.raises(ConfigurationError, match=r"unknown knob 'turn'; there are .*, turns$"):
+        read_options(SynthesisContext, {"turn": 2})
+
+
+def test_all_that_is_out_of_bounds_is_told_by_the_name_it_was_given_under():
+    given = {"turns": 0, "samples_per_round": 0}
+    with pytest.raises(ConfigurationError, match=r"^--turns: .*; --samples-per-round: Input"):
+        read_options(SynthesisContext, given)
+    with pytest.raises(ConfigurationError, match=r"^turns: .*; samples_per_round: Input"):
+        read_options(SynthesisContext, given, knobs=True)
