@@ -16,9 +16,9 @@ from funreason_agents.errors import ModelOutputError
 from funreason_agents.models.calls import form_of, split_reasoning
 from funreason_agents.models.client import CallScope, ModelClient
 from funreason_agents.prompts import render_prompt
-from funreason_agents.refinement.arguments import to_schema
 from funreason_agents.refinement.checks import Finding, Judge
 from funreason_agents.refinement.responses import Response, RowCall, to_message
+from funreason_agents.refinement.row_schemas import to_schema
 from funreason_agents.refinement.rows import Step, calls_of_prompt, read_tools, to_tool
 from funreason_agents.refinement.stages import NeedsCall, Regenerate
 

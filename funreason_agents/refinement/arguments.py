@@ -6,12 +6,11 @@ import itertools
 import re
 from collections.abc import Collection
 from typing import Any
-from urllib.parse import unquote
 
 from jsonschema import Draft202012Validator
 
 from funreason_agents.refinement.notation import read_literal
-from funreason_agents.schemas.base import resolve_pointer
+from funreason_agents.refinement.row_schemas import follow_references, to_schema
 from funreason_agents.schemas.tools import ToolSpec
 from funreason_agents.schemas.words import humanize, split_identifier, stem
 from funreason_agents.verification.derivations import Facts
@@ -19,31 +18,11 @@ from funreason_agents.verification.values import (
     fold,
     folded_holds,
     holds_number,
-    is_number,
     numbers_in,
     same_value,
 )
 
 Json = dict[str, Any]
-_ALIASES = {
-    "str": "string", "text": "string", "int": "integer", "long": "integer", "float": "number",
-    "double": "number", "bool": "boolean", "dict": "object", "list": "array", "tuple": "array",
-    "set": "array", "nonetype": "null",
-}  # fmt: skip
-"""Type names of xLAM and BFCL, which are Python's and Java's."""
-_JSON_TYPES = frozenset({"string", "integer", "number", "boolean", "object", "array", "null"})
-_MAPS = frozenset({"properties", "patternProperties", "dependentSchemas", "$defs", "definitions"})
-_LISTS = frozenset({"anyOf", "oneOf", "allOf", "prefixItems"})
-_INNER = frozenset({"items", "additionalProperties", "not", "contains", "if", "then", "else"})
-_NUMERIC = frozenset({
-    "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength",
-    "maxLength", "minItems", "maxItems", "minProperties", "maxProperties",
-})  # fmt: skip
-_ADDRESSES = frozenset({"$id", "$schema", "$anchor", "$dynamicRef", "$recursiveRef"})
-"""What would have a reference mean a place outside the schema."""
-_MOST_REFERENCES = 8
-"""References one after the other that are followed: they may lead round in a ring."""
-
 _ROLES = frozenset(
     split_identifier(
         "from to origin destination dest source src target sender receiver recipient payer payee "
@@ -62,87 +41,6 @@ _SEVERAL = re.compile(r"[,;|&\n\t]|\b(?:and|or)\b")
 """What parts the items of a list that is written as text, or stands in a single one of them."""
 
 
-def to_schema(schema: Any) -> Any:
-    """Return a schema as it can be used, still as JSON.
-
-    Type names are those of JSON Schema; a type that is unknown allows all, as does a `$ref` out of
-    the schema. What is null was filled in by a table and says nothing; a limit that is no number
-    and a pattern that is none are left out too.
-    """
-    return _read_schema(schema, schema)
-
-
-def _read_schema(schema: Any, whole: Any) -> Any:
-    if not isinstance(schema, dict):
-        return schema if isinstance(schema, bool) else {}
-    read = {key: _read_keyword(key, value, whole) for key, value in schema.items()}
-    return {key: value for key, value in read.items() if value is not None}
-
-
-def _read_keyword(key: str, value: Any, whole: Any) -> Any:
-    """Return what a keyword says; None if nothing that can be used."""
-    if key == "type":
-        return _read_type(value)
-    if key in _MAPS:
-        items = value.items() if isinstance(value, dict) else ()
-        return {name: _read_schema(each, whole) for name, each in items if each is not None}
-    if key in _LISTS:
-        parts = value if isinstance(value, list) else ()
-        return [_read_schema(each, whole) for each in parts if each is not None] or None
-    if key in _INNER:
-        return _read_schema(value, whole) if isinstance(value, dict | bool) else None
-    if key in ("enum", "examples"):
-        return value if isinstance(value, list) else None
-    if key == "required":  # some rows say it per parameter
-        return [each for each in value if each is not None] if isinstance(value, list) else None
-    if key in _NUMERIC:
-        return value if is_number(value) else None
-    if key == "pattern":
-        return value if _is_pattern(value) else None
-    if key == "$ref":
-        return value if _target(value, whole) is not None else None
-    return None if key in _ADDRESSES else value
-
-
-def _read_type(value: Any) -> Any:
-    if isinstance(value, list):
-        names = ["null" if each is None else _read_type(each) for each in value]
-        return names if names and None not in names else None
-    if not isinstance(value, str):
-        return None
-    name = value.split("[")[0].split(",")[0].strip().lower()
-    name = _ALIASES.get(name, name)
-    return name if name in _JSON_TYPES else None
-
-
-def _is_pattern(value: Any) -> bool:
-    try:
-        return isinstance(value, str) and re.compile(value) is not None
-    except (re.error, OverflowError, RecursionError):
-        return False
-
-
-def _target(reference: Any, whole: Any) -> Json | None:
-    """Return the part of a schema that a reference names, or None."""
-    if not isinstance(reference, str) or not re.match(r"#(?:/|\Z)", reference):
-        return None
-    try:
-        target = resolve_pointer(whole, unquote(reference[1:]))
-    except LookupError:
-        return None
-    return target if isinstance(target, dict) else None
-
-
-def _follow(schema: Json, whole: Any) -> Json:
-    """Return a schema with what it refers to in its place."""
-    for _ in range(_MOST_REFERENCES):
-        target = _target(schema.get("$ref"), whole)
-        if target is None:
-            break
-        schema = {**target, **{key: schema[key] for key in schema if key != "$ref"}}
-    return schema
-
-
 def find_schema_problem(arguments: Json, tool: ToolSpec) -> str | None:
     """Return what is wrong with arguments, or None.
 
@@ -154,7 +52,7 @@ def find_schema_problem(arguments: Json, tool: ToolSpec) -> str | None:
     """
     schema = to_schema(tool.parameters)
     arguments = _without_filling(arguments, tool)
-    if set(arguments) - set(_follow(schema, schema).get("properties", {})):
+    if set(arguments) - set(follow_references(schema, schema).get("properties", {})):
         return "unknown_parameter"
     try:
         kinds = {error.validator for error in Draft202012Validator(schema).iter_errors(arguments)}
@@ -185,7 +83,7 @@ def repair_arguments(arguments: Json, tool: ToolSpec, facts: Facts) -> Json | No
     results of the conversation label both of them so, and neither could be the other.
     """
     schema = to_schema(tool.parameters)
-    properties = _follow(schema, schema).get("properties", {})
+    properties = follow_references(schema, schema).get("properties", {})
     named = _rename(_without_filling(arguments, tool), list(properties), _known_words(tool, facts))
     if named is None:
         return None
@@ -270,7 +168,7 @@ def coerce(value: Any, schema: Any, whole: Any = None, facts: Facts | None = Non
     """
     if not isinstance(schema, dict):
         return value
-    schema = _follow(schema, whole)
+    schema = follow_references(schema, whole)
     options = schema.get("enum")
     if isinstance(options, list) and value not in options:
         alike = [each for each in options if _option(each) == _option(value)]

@@ -16,12 +16,12 @@ from funreason_agents.refinement.arguments import (
     coerce,
     find_schema_problem,
     swap_back,
-    to_schema,
 )
 from funreason_agents.refinement.reasoning import find_reasoning_problem
 from funreason_agents.refinement.responses import RowCall
+from funreason_agents.refinement.row_schemas import iterate_branches, to_schema
 from funreason_agents.refinement.rows import Step
-from funreason_agents.schemas.base import iterate_leaves, resolve_pointer
+from funreason_agents.schemas.base import iterate_leaves
 from funreason_agents.schemas.words import content_words, split_identifier, stem
 from funreason_agents.verification.derivations import Facts, find_derivation
 from funreason_agents.verification.values import numbers_in, same_value, to_plain
@@ -57,8 +57,6 @@ _SEVERAL = re.compile(
     re.I,
 )
 """Words of a request that may want the same call more than once; numbers are looked at apart."""
-_DEEPEST = 4
-"""How far references and alternatives of a schema are followed, since they may go in circles."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +149,7 @@ def _is_derivable(value: Any, places: list[Any], whole: Any, facts: Facts) -> bo
         whole: The schema of all arguments, which references point into.
         facts: The conversation.
     """
-    schemas = [each for place in places for each in _branches(place, whole)]
+    schemas = [each for place in places for each in iterate_branches(place, whole)]
     if isinstance(value, dict):
         if any(same_value(value, option) for each in schemas for option in _wholes(each)):
             return True
@@ -164,22 +162,6 @@ def _is_derivable(value: Any, places: list[Any], whole: Any, facts: Facts) -> bo
         inner = [*schemas, *(each.get("items") for each in schemas)]
         return all(_is_derivable(part, inner, whole, facts) for part in value)
     return find_derivation(value, facts, {"anyOf": schemas}) is not None
-
-
-def _branches(schema: Any, whole: Any, depth: int = 0) -> Iterator[dict[str, Any]]:
-    """Yield a schema, and those that it refers to or combines."""
-    if not isinstance(schema, dict) or depth > _DEEPEST:
-        return
-    yield schema
-    for word in ("anyOf", "oneOf", "allOf"):
-        for each in schema.get(word) or ():
-            yield from _branches(each, whole, depth + 1)
-    reference = schema.get("$ref")
-    if isinstance(reference, str) and reference.startswith("#/"):
-        try:
-            yield from _branches(resolve_pointer(whole, reference[1:]), whole, depth + 1)
-        except LookupError:
-            return  # it points nowhere, so it says nothing of the value
 
 
 def _part_schema(schema: dict[str, Any], name: str) -> Any:

@@ -11,8 +11,8 @@ from funreason_agents.refinement.arguments import (
     find_schema_problem,
     repair_arguments,
     swap_back,
-    to_schema,
 )
+from funreason_agents.refinement.row_schemas import to_schema
 from funreason_agents.schemas.tools import ToolSpec
 from funreason_agents.verification.derivations import Facts, find_derivation
 from funreason_agents.verification.likeness import coverage, find_asked
